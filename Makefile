@@ -1,0 +1,30 @@
+# Everything runs on the Node that `npm ci` brings (the npm package "node"), whatever the machine has.
+NODE := ./node_modules/.bin/node
+BIN := ./node_modules/.bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+run: node_modules/.package-lock.json ## Run the whole mail service on this machine, on loopback
+	@exec $(NODE) cli/postrider.ts run --local
+
+test: node_modules/.package-lock.json ## Run every test against real servers and clients
+	@$(NODE) tools/run-tests.ts
+
+check: node_modules/.package-lock.json ## Types, lint, format, layers, import circles, unused exports, requirements
+	$(NODE) $(BIN)/tsc
+	$(NODE) $(BIN)/oxlint --type-aware
+	$(NODE) $(BIN)/prettier --check --log-level warn .
+	$(NODE) tools/check-layers.ts
+	$(NODE) tools/check-requirements.ts
+	$(NODE) $(BIN)/knip
+
+format: node_modules/.package-lock.json ## Format every file
+	$(NODE) $(BIN)/prettier --write --log-level warn .

@@ -1,0 +1,185 @@
+/**
+ * What protocols may ask of storage. Implemented by server/store (Postgres, and in memory for unit tests; one
+ * contract suite, test/contracts, runs on both) and handed out by server/compose.ts.
+ * Every method may refuse with a MailError; what it wrote is committed when its promise resolves.
+ */
+import type { AccountId, BlobHash, EmailId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
+import type { MessageIndex, Part } from '#server/mime/part.ts';
+import type { FlagBits, FlagChange } from './flags.ts';
+import type { Mailbox, SpecialUse } from './mailbox.ts';
+import type { MailboxPage } from './mailbox-page.ts';
+import type { SearchQuery } from './query.ts';
+import type { UidSet } from './uid-set.ts';
+
+/** A message whose bytes are complete, hashed and indexed, but not stored. Its owner disposes of it. */
+export interface SpooledMessage extends AsyncDisposable {
+  /** Bytes, without any trace prefix. */
+  readonly size: number;
+  readonly hash: BlobHash;
+  readonly index: MessageIndex;
+  /** All bytes, where the message is at most `maxMessageBytesInMemory`; else null: read it in pieces. */
+  readonly inMemory: Buffer | null;
+  /** Bytes `start` to `end` (exclusive), in chunks of at most 256 KiB. */
+  read(start: number, end: number): AsyncIterable<Buffer>;
+}
+
+/** One copy of a message for one account. */
+export type Delivery = {
+  readonly accountId: AccountId;
+  /** null is INBOX. */
+  readonly mailboxId: MailboxId | null;
+  /** Trace header fields (Return-Path, Delivered-To, Received) with CRLFs, put before the message. */
+  readonly prefix: Buffer;
+  readonly flags: FlagBits;
+  readonly keywords: readonly string[];
+};
+
+export type Delivered = { readonly mailboxId: MailboxId; readonly uid: Uid; readonly modSeq: ModSeq };
+
+export type AppendItem = {
+  readonly message: SpooledMessage;
+  readonly flags: FlagBits;
+  readonly keywords: readonly string[];
+  /** null: now. */
+  readonly internalDate: Date | null;
+};
+
+/** RFC 4315 section 3, COPYUID: the n-th UID of `source` became the n-th of `destination`. */
+export type Copied = {
+  readonly uidValidity: number;
+  readonly source: UidSet;
+  readonly destination: UidSet;
+};
+
+/** A mailbox's header and those of its pages that changed, all of one moment. */
+export type MailboxState = {
+  readonly mailbox: Mailbox;
+  /** Ascending by page number. A page whose last message went is present with no UID in it. */
+  readonly pages: readonly MailboxPage[];
+};
+
+export type FetchWants = {
+  readonly flags?: boolean;
+  readonly internalDate?: boolean;
+  readonly size?: boolean;
+  readonly envelope?: boolean;
+  readonly bodystructure?: boolean;
+  /** Byte offsets of the parts and access to the bytes. */
+  readonly content?: boolean;
+};
+
+/** Random access to one stored message. */
+export interface MessageContent {
+  /** Trace fields put before the bytes as received; header sections and BODY[] begin with them. */
+  readonly prefix: Buffer;
+  /** Bytes as received, without the prefix; the offsets of `root` count in them. */
+  readonly rawSize: number;
+  readonly root: Part;
+  /** Raw bytes `start` to `end` (exclusive), in chunks; small messages come as one chunk already at hand. */
+  read(start: number, end: number): AsyncIterable<Buffer>;
+}
+
+/** Only what was wanted is there. */
+export type FetchedMessage = {
+  readonly uid: Uid;
+  readonly emailId: EmailId;
+  readonly modSeq?: ModSeq;
+  readonly flags?: FlagBits;
+  readonly keywords?: readonly string[];
+  readonly internalDate?: Date;
+  /** RFC822.SIZE: prefix and raw bytes. */
+  readonly size?: number;
+  readonly envelope?: string;
+  readonly bodystructure?: string;
+  readonly content?: MessageContent;
+};
+
+export interface MailStore {
+  /**
+   * Stores one message for all of its recipients in one transaction; the blob is written once. Resolves after
+   * the commit, in the order of `deliveries`. Quota is not looked at: RCPT did (a running transaction may
+   * overshoot by one message). Deliveries of several callers share a transaction.
+   */
+  deliver(message: SpooledMessage, deliveries: readonly Delivery[]): Promise<readonly Delivered[]>;
+
+  /** RFC 3501 section 6.3.11. Refuses with over-quota; all items are stored or none. */
+  append(
+    accountId: AccountId,
+    mailboxId: MailboxId,
+    items: readonly AppendItem[],
+  ): Promise<{ readonly uidValidity: number; readonly uids: UidSet }>;
+
+  /** All mailboxes, by name. */
+  listMailboxes(accountId: AccountId): Promise<readonly Mailbox[]>;
+  /** By exact name; INBOX in any case. Null: there is none. */
+  findMailbox(accountId: AccountId, name: string): Promise<Mailbox | null>;
+  /** Makes the levels above it too (RFC 3501 section 6.3.3). Its UIDVALIDITY is above that of any earlier one of the name. */
+  createMailbox(accountId: AccountId, name: string, specialUse: SpecialUse | null): Promise<Mailbox>;
+  /** Refuses INBOX and, with mailbox-has-children, one with levels below it. */
+  deleteMailbox(accountId: AccountId, mailboxId: MailboxId): Promise<void>;
+  /** With the levels below it. INBOX: its messages move to a new mailbox `to` (RFC 3501 section 6.3.5). */
+  renameMailbox(accountId: AccountId, mailboxId: MailboxId, to: string): Promise<void>;
+  /** Subscribed names, also of mailboxes that are no more (RFC 3501 section 6.3.9), by name. */
+  listSubscriptions(accountId: AccountId): Promise<readonly string[]>;
+  setSubscribed(accountId: AccountId, name: string, subscribed: boolean): Promise<void>;
+
+  /** The header and the pages changed after `since` (0: every page). Null: the mailbox is gone. */
+  readState(accountId: AccountId, mailboxId: MailboxId, since: ModSeq): Promise<MailboxState | null>;
+  /** From now on messages below `before` are not \Recent to other sessions. Resolves with the mark before. */
+  claimRecent(accountId: AccountId, mailboxId: MailboxId, before: Uid): Promise<Uid>;
+
+  /** Messages of `uids` that are still there, ascending, in batches bounded in rows and bytes. */
+  fetch(
+    accountId: AccountId,
+    mailboxId: MailboxId,
+    uids: UidSet,
+    wants: FetchWants,
+  ): AsyncIterable<readonly FetchedMessage[]>;
+  /** UIDs that match, ascending. Stops when `signal` aborts. */
+  search(accountId: AccountId, mailboxId: MailboxId, query: SearchQuery, signal: AbortSignal): Promise<readonly Uid[]>;
+
+  /** Resolves with the mailbox and the pages that hold any of `uids`, as they are after the change. */
+  storeFlags(accountId: AccountId, mailboxId: MailboxId, uids: UidSet, change: FlagChange): Promise<MailboxState>;
+  /** Copies share the email and its blob. Refuses over-quota. Nothing left of `uids`: empty sets. */
+  copy(accountId: AccountId, from: MailboxId, uids: UidSet, to: MailboxId): Promise<Copied>;
+  /** RFC 6851: as copy and expunge in one transaction. */
+  move(accountId: AccountId, from: MailboxId, uids: UidSet, to: MailboxId): Promise<Copied>;
+  /** Removes the messages with \Deleted among `uids` (null: all of the mailbox); resolves with those removed. */
+  expunge(accountId: AccountId, mailboxId: MailboxId, uids: UidSet | null): Promise<UidSet>;
+
+  /** Bytes used and allowed; `limitBytes` null: no limit. */
+  quota(accountId: AccountId): Promise<{ readonly usedBytes: number; readonly limitBytes: number | null }>;
+}
+
+/** Something changed in an account; only a hint: what changed is read from the store. */
+export type ChangeHint = {
+  readonly accountId: AccountId;
+  readonly mailboxIds: readonly MailboxId[];
+  readonly modSeq: ModSeq;
+};
+
+export interface ChangeFeed {
+  /** Calls `heard` after every committed change of the account, by any process, until disposed. */
+  subscribe(accountId: AccountId, heard: (hint: ChangeHint) => void): Disposable;
+}
+
+/** What became of a recipient's address. */
+export type RecipientVerdict =
+  /** One or more accounts, each once (aliases may name several). `address` is the account's own, for Delivered-To. */
+  | {
+      readonly kind: 'local';
+      readonly accounts: readonly { readonly accountId: AccountId; readonly address: string }[];
+    }
+  /** The domain is ours, the address is not. */
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'suspended' }
+  | { readonly kind: 'over-quota' }
+  /** The domain is not ours. */
+  | { readonly kind: 'remote' };
+
+export interface RecipientDirectory {
+  /** `declaredBytes` is MAIL's SIZE, 0 where none was given. Throws unavailable when the directory can't be read. */
+  resolveRecipient(address: string, declaredBytes: number): Promise<RecipientVerdict>;
+  /** May this account send with this envelope sender: its address, one that leads to it alone, or a sub-address. */
+  maySendAs(accountId: AccountId, address: string): Promise<boolean>;
+}
