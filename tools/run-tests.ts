@@ -1,0 +1,34 @@
+/**
+ * The test command: runs every suite with vitest, then prints one line, `N passed, N failed, N skipped`, over
+ * all of them. Arguments are handed to vitest (`tools/run-tests.ts server/mime`).
+ */
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+
+const results = 'coverage/test-results.json';
+rmSync(results, { force: true });
+const vitest = ['node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)];
+const { status } = spawnSync(process.execPath, vitest, { stdio: 'inherit' });
+const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = readResults();
+/** A file that fails before its tests are known counts as one failure. */
+const brokenFiles = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
+console.log(
+  `${numPassedTests} passed, ${numFailedTests + brokenFiles} failed, ${numPendingTests + numTodoTests} skipped`,
+);
+process.exitCode = status ?? 1;
+
+type Results = {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[];
+};
+
+function readResults(): Results {
+  try {
+    return JSON.parse(readFileSync(results, 'utf8')) as Results;
+  } catch (cause) {
+    throw new Error(`the test run wrote no ${results}: it broke before any test`, { cause });
+  }
+}
