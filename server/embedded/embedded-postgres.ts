@@ -15,6 +15,7 @@ import { ProgramFault } from '#shared/base/program-fault.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import { lockDataFolder } from './data-lock.ts';
 import { asUnprivileged, findPostgresBinaries, giveFolder, unprivilegedIds } from './postgres-binaries.ts';
+import { Postmaster } from './postmaster.ts';
 import type { Invocation, PostgresBinaries } from './postgres-binaries.ts';
 
 export type EmbeddedPostgresOptions = {
@@ -28,7 +29,7 @@ export type EmbeddedPostgresOptions = {
 export interface EmbeddedPostgres extends AsyncDisposable {
   /** Connection string of the database `postrider`. */
   readonly url: string;
-  /** The postmaster's process. */
+  /** The postmaster's process; another one after a crash. */
   readonly pid: number;
 }
 
@@ -36,7 +37,6 @@ const database = 'postrider';
 /** A socket's path may have 107 bytes on Linux and 103 on macOS; Postgres adds `/.s.PGSQL.5432.lock`. */
 const maxSocketFolderBytes = 80;
 const startTimeoutMs = 60_000;
-const stopTimeoutMs = 60_000;
 
 /** Large enough that checkpoints do not come in the middle of a burst. */
 const ourSettings: Readonly<Record<string, string>> = {
@@ -65,16 +65,19 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const lock = await lockDataFolder(path.join(socketFolder, 'lock'), directory);
   try {
     await makeCluster({ cluster, binaries, ids, logger });
-    let pid = await runningPostmaster(cluster, socketFolder);
-    if (pid === null)
-      pid = await startPostmaster({ cluster, socketFolder, binaries, ids, settings: options.settings ?? {} });
-    else logger.warn({ pid }, 'embedded Postgres was still running; taking it over');
+    const start = (): Promise<number> =>
+      startPostmaster({ cluster, socketFolder, binaries, ids, settings: options.settings ?? {} });
+    const running = await runningPostmaster(cluster, socketFolder);
+    if (running !== null) logger.warn({ pid: running }, 'embedded Postgres was still running; taking it over');
+    const postmaster = new Postmaster(running ?? (await start()), start, logger);
     await createDatabase(socketFolder);
     return {
       url: connectionString(socketFolder, database),
-      pid,
+      get pid() {
+        return postmaster.pid;
+      },
       async [Symbol.asyncDispose]() {
-        await stopPostmaster(pid, logger);
+        await postmaster.stop();
         await lock[Symbol.asyncDispose]();
       },
     };
@@ -231,27 +234,5 @@ async function createDatabase(socketFolder: string): Promise<void> {
     if (rowCount === 0) await client.query(`create database ${database}`);
   } finally {
     await client.end();
-  }
-}
-
-/** SIGINT is Postgres's fast shutdown: clients are cut, everything committed is written. */
-async function stopPostmaster(pid: number, logger: Logger): Promise<void> {
-  const deadline = performance.now() + stopTimeoutMs;
-  signal(pid, 'SIGINT');
-  while (signal(pid, 0)) {
-    if (performance.now() > deadline) {
-      logger.error({ pid }, 'embedded Postgres did not stop in time; it recovers at the next start');
-      return;
-    }
-    await sleep(20);
-  }
-}
-
-function signal(pid: number, name: NodeJS.Signals | 0): boolean {
-  try {
-    process.kill(pid, name);
-    return true;
-  } catch {
-    return false; // ESRCH: it has ended.
   }
 }
