@@ -1,0 +1,75 @@
+/**
+ * The log: one line an event, JSON for machines or text for a terminal. The first argument's `event` names what
+ * happened in dotted words (`conn.open`, `msg.stored`, `auth.fail`): people search for these, so they don't change
+ * lightly. Secrets are taken out here (redact.ts), so that no caller has to think of it.
+ */
+import { randomBytes } from 'node:crypto';
+import pino from 'pino';
+import { describeError, redactFields, redactText, secretSerializers } from './redact.ts';
+import { formatLogLine } from './log-text.ts';
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+export type LogFormat = 'json' | 'text';
+
+/** `child({connection: …})` for everything that concerns one connection, `child({message: …})` for one message. */
+export type Logger = pino.Logger;
+
+export type LoggerOptions = {
+  readonly level: LogLevel;
+  readonly format: LogFormat;
+  /** Where lines go; standard output when left out. */
+  readonly write?: (line: string) => void;
+};
+
+export function createLogger(options: LoggerOptions): Logger {
+  return pino(
+    {
+      level: options.level,
+      // No pid and host name: whoever collects logs knows them.
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      messageKey: 'msg',
+      formatters: {
+        level: (label) => ({ level: label }),
+        log: redactFields,
+      },
+      serializers: {
+        ...secretSerializers,
+        err: (value: unknown) => (value instanceof Error ? describeError(value) : value),
+      },
+      hooks: {
+        logMethod(args, method) {
+          const redacted = args.map((arg) => (typeof arg === 'string' ? redactText(arg) : arg));
+          method.apply(this, redacted as typeof args);
+        },
+      },
+    },
+    destination(options),
+  );
+}
+
+function destination({ format, write }: LoggerOptions): pino.DestinationStream {
+  const render = format === 'text' ? formatLogLine : (line: string) => line;
+  if (write !== undefined) return { write: (line) => write(render(line)) };
+  const stdout = pino.destination({ dest: 1, sync: false });
+  const stream: FlushableStream = {
+    write: (line) => stdout.write(render(line)),
+    flush: (done) => stdout.flush(done),
+    flushSync: () => stdout.flushSync(),
+  };
+  return stream;
+}
+
+/** pino calls these from `logger.flush` and after a fatal line: nothing may be lost then. */
+type FlushableStream = pino.DestinationStream & {
+  readonly flush: (done?: (err?: Error) => void) => void;
+  readonly flushSync: () => void;
+};
+
+/** For tests and for parts that are used outside the server. */
+export const silentLogger: Logger = pino({ level: 'silent' });
+
+/** A short id for a connection or a message, unique enough to search a log for: 12 characters, never secret. */
+export function newLogId(): string {
+  return randomBytes(9).toString('base64url');
+}

@@ -1,0 +1,244 @@
+/**
+ * Every metric of the server, in one table: name, help, labels, buckets. Labels are roles, verbs and kinds of
+ * outcome, never an address, a mailbox or anything else a peer can invent, so the number of series is bounded.
+ * `docs/metrics.md` is made from this table.
+ */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { unreachable } from '#shared/base/unreachable.ts';
+
+type Row =
+  | {
+      readonly type: 'counter' | 'gauge';
+      readonly name: string;
+      readonly help: string;
+      readonly labels: readonly string[];
+    }
+  | {
+      readonly type: 'histogram';
+      readonly name: string;
+      readonly help: string;
+      readonly labels: readonly string[];
+      readonly buckets: readonly number[];
+    };
+
+const fast = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const counts = [1, 2, 5, 10, 20, 50, 100, 200];
+
+export const metricTable = {
+  connectionsOpened: {
+    type: 'counter',
+    name: 'postrider_connections_opened_total',
+    help: 'Connections accepted.',
+    labels: ['listener'],
+  },
+  connectionsOpen: {
+    type: 'gauge',
+    name: 'postrider_connections_open',
+    help: 'Connections open now.',
+    labels: ['listener'],
+  },
+  connectionsRefused: {
+    type: 'counter',
+    name: 'postrider_connections_refused_total',
+    help: 'Connections turned away, by reason (listener-full, address-full, stopping).',
+    labels: ['listener', 'reason'],
+  },
+  tlsHandshakeFailures: {
+    type: 'counter',
+    name: 'postrider_tls_handshake_failures_total',
+    help: 'TLS handshakes that failed, implicit or after STARTTLS.',
+    labels: ['listener'],
+  },
+  smtpTransactions: {
+    type: 'counter',
+    name: 'postrider_smtp_transactions_total',
+    help: 'SMTP transactions that reached DATA, by outcome (accepted, refused, later, aborted).',
+    labels: ['listener', 'outcome'],
+  },
+  smtpReplies: {
+    type: 'counter',
+    name: 'postrider_smtp_replies_total',
+    help: 'Replies to MAIL, RCPT and DATA, by class of code (2, 4 or 5).',
+    labels: ['listener', 'verb', 'class'],
+  },
+  smtpDataSeconds: {
+    type: 'histogram',
+    name: 'postrider_smtp_data_seconds',
+    help: 'From the end of DATA to its reply.',
+    labels: ['listener'],
+    buckets: fast,
+  },
+  messagesReceived: {
+    type: 'counter',
+    name: 'postrider_messages_received_total',
+    help: 'Messages received whole, before it was decided what becomes of them.',
+    labels: ['listener'],
+  },
+  bytesReceived: {
+    type: 'counter',
+    name: 'postrider_message_bytes_received_total',
+    help: 'Bytes of the messages received.',
+    labels: ['listener'],
+  },
+  messagesStored: {
+    type: 'counter',
+    name: 'postrider_messages_stored_total',
+    help: 'Messages put into mailboxes, one for each mailbox, by source (delivery, append, copy).',
+    labels: ['source'],
+  },
+  bytesStored: {
+    type: 'counter',
+    name: 'postrider_message_bytes_stored_total',
+    help: 'Bytes of the messages put into mailboxes, counted for each mailbox though the bytes are stored once.',
+    labels: ['source'],
+  },
+  deliveryBatchMessages: {
+    type: 'histogram',
+    name: 'postrider_delivery_batch_messages',
+    help: 'Messages that shared one transaction.',
+    labels: [],
+    buckets: counts,
+  },
+  deliveryBatchSeconds: {
+    type: 'histogram',
+    name: 'postrider_delivery_batch_seconds',
+    help: 'Time of one delivery transaction, from its first statement to its commit.',
+    labels: [],
+    buckets: fast,
+  },
+  imapCommands: {
+    type: 'counter',
+    name: 'postrider_imap_commands_total',
+    help: 'IMAP commands, by outcome (ok, no, bad, aborted).',
+    labels: ['verb', 'outcome'],
+  },
+  imapCommandSeconds: {
+    type: 'histogram',
+    name: 'postrider_imap_command_seconds',
+    help: 'Time of one IMAP command; of IDLE none is taken.',
+    labels: ['verb'],
+    buckets: fast,
+  },
+  imapIdling: {
+    type: 'gauge',
+    name: 'postrider_imap_idling',
+    help: 'IMAP sessions that are in IDLE now.',
+    labels: [],
+  },
+  authAttempts: {
+    type: 'counter',
+    name: 'postrider_auth_attempts_total',
+    help: 'Logins tried, by outcome (ok, no-such-account, wrong-password, suspended, unavailable).',
+    labels: ['protocol', 'mechanism', 'outcome'],
+  },
+  loginCache: {
+    type: 'counter',
+    name: 'postrider_login_cache_total',
+    help: 'Looks into the cache of verified logins, by outcome (hit, miss).',
+    labels: ['outcome'],
+  },
+  databaseConnections: {
+    type: 'gauge',
+    name: 'postrider_database_connections',
+    help: 'Database connections of the pool, by state (idle, busy), and callers waiting for one (waiting).',
+    labels: ['state'],
+  },
+  databaseUp: {
+    type: 'gauge',
+    name: 'postrider_database_up',
+    help: '1 while the database answers, else 0.',
+    labels: [],
+  },
+  databaseRetries: {
+    type: 'counter',
+    name: 'postrider_database_retries_total',
+    help: 'Transactions begun again, by reason (serialization, deadlock, connection).',
+    labels: ['reason'],
+  },
+  changeNotifications: {
+    type: 'counter',
+    name: 'postrider_change_notifications_total',
+    help: 'Change notifications, by direction (sent, heard) and by the slow sweep that finds lost ones (swept).',
+    labels: ['direction'],
+  },
+  changeFeedSeconds: {
+    type: 'histogram',
+    name: 'postrider_change_feed_seconds',
+    help: 'From a committed change to its notification being sent.',
+    labels: [],
+    buckets: fast,
+  },
+  spoolBytes: {
+    type: 'gauge',
+    name: 'postrider_spool_bytes',
+    help: 'Bytes of messages in spool files now.',
+    labels: [],
+  },
+  sweeps: {
+    type: 'counter',
+    name: 'postrider_sweeps_total',
+    help: 'Clean-up runs, by sweep and outcome (ok, failed).',
+    labels: ['sweep', 'outcome'],
+  },
+  sweptRows: {
+    type: 'counter',
+    name: 'postrider_swept_rows_total',
+    help: 'Rows a clean-up removed.',
+    labels: ['sweep'],
+  },
+  manifests: {
+    type: 'counter',
+    name: 'postrider_manifests_total',
+    help: 'Manifests reconciled, by kind and outcome (ok, refused, failed).',
+    labels: ['kind', 'outcome'],
+  },
+  certificateExpiry: {
+    type: 'gauge',
+    name: 'postrider_certificate_expiry_timestamp_seconds',
+    help: 'When the certificate in use ends, in seconds since 1970.',
+    labels: [],
+  },
+  info: {
+    type: 'gauge',
+    name: 'postrider_info',
+    help: 'Always 1; the labels say which version runs and whether in development mode.',
+    labels: ['version', 'development'],
+  },
+} as const satisfies Record<string, Row>;
+
+type Table = typeof metricTable;
+type LabelOf<R extends Row> = R['labels'][number];
+type MetricOf<R extends Row> = R extends { type: 'counter' }
+  ? Counter<LabelOf<R>>
+  : R extends { type: 'gauge' }
+    ? Gauge<LabelOf<R>>
+    : Histogram<LabelOf<R>>;
+
+/** `metrics.imapCommands.inc({ verb: 'FETCH', outcome: 'ok' })` */
+export type Metrics = { readonly [K in keyof Table]: MetricOf<Table[K]> } & {
+  /** What `/metrics` prints. */
+  readonly registry: Registry;
+};
+
+/** A set of metrics of its own, so that two servers in one process (tests) count apart. */
+export function createMetrics(options: { readonly process: boolean } = { process: false }): Metrics {
+  const registry = new Registry();
+  if (options.process) collectDefaultMetrics({ register: registry });
+  const metrics: Record<string, unknown> = { registry };
+  for (const [key, row] of Object.entries(metricTable)) metrics[key] = createMetric(row, registry);
+  return metrics as Metrics;
+}
+
+function createMetric(row: Row, registry: Registry): Counter | Gauge | Histogram {
+  const common = { name: row.name, help: row.help, labelNames: [...row.labels], registers: [registry] };
+  switch (row.type) {
+    case 'counter':
+      return new Counter(common);
+    case 'gauge':
+      return new Gauge(common);
+    case 'histogram':
+      return new Histogram({ ...common, buckets: [...row.buckets] });
+    default:
+      return unreachable(row);
+  }
+}
