@@ -1,0 +1,184 @@
+import { createServer, isIPv6, type Server, type Socket } from 'node:net';
+import { ProgramFault } from '#shared/base/program-fault.ts';
+import { Connection, ConnectionLost, defaultConnectionOptions, type ConnectionOptions } from './connection.ts';
+import type { TlsContext } from './tls-context.ts';
+
+/** Connections over the limit that are told why at one time; more than that are dropped without a word. */
+const maxPoliteRefusals = 50;
+
+export type RefusedConnection = 'too-many' | 'too-many-from-address' | 'tls-handshake';
+
+export type ListenerOptions = {
+  /** For messages to the person who runs the program: `IMAP`. */
+  readonly name: string;
+  readonly host: string;
+  /** 0: any free port, see `Listener.port`. */
+  readonly port: number;
+  readonly maxConnections: number;
+  /** For one IPv4 address or one IPv6 /64 network. */
+  readonly maxConnectionsPerAddress: number;
+  /** TLS from the first byte; null: in clear, the protocol may turn to TLS later. */
+  readonly tls: TlsContext | null;
+  /** What a client in clear is told when there are too many, with its CRLF. */
+  readonly tooManyReply: string;
+  readonly connection?: ConnectionOptions;
+  /** Serves a connection to its end; it is closed when the promise settles. Must not reject. */
+  readonly serve: (connection: Connection) => Promise<void>;
+  readonly onRefused?: (why: RefusedConnection, remoteAddress: string) => void;
+};
+
+/** A port that takes connections, with a bound on how many. */
+export class Listener {
+  readonly #server: Server;
+  readonly #options: ListenerOptions;
+  readonly #serving = new Map<Connection, Promise<void>>();
+  readonly #perNetwork = new Map<string, number>();
+  #turningAway = 0;
+
+  private constructor(server: Server, options: ListenerOptions) {
+    this.#server = server;
+    this.#options = options;
+    server.on('connection', (socket) => this.#accept(socket));
+  }
+
+  /** Rejects with a ProgramFault when the port can't be had. */
+  static async open(options: ListenerOptions): Promise<Listener> {
+    // Half-open: a client that sends its commands and then ends its side still gets the answers.
+    const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true });
+    const listener = new Listener(server, options);
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error) => reject(listenFault(error, options)));
+      server.listen({ host: options.host, port: options.port }, resolve);
+    });
+    // After the start an error of accept (EMFILE) concerns one connection, not the listener.
+    server.removeAllListeners('error');
+    server.on('error', () => options.onRefused?.('too-many', ''));
+    return listener;
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  get connections(): number {
+    return this.#serving.size;
+  }
+
+  /** Takes no new connections; those there are go on. */
+  stopAccepting(): void {
+    this.#server.close();
+  }
+
+  /** Waits until all connections are served, at most `graceMs`; what is left then is dropped. */
+  async drain(graceMs: number): Promise<void> {
+    this.stopAccepting();
+    const timer = setTimeout(() => {
+      for (const connection of this.#serving.keys()) connection.destroy();
+    }, graceMs);
+    while (this.#serving.size > 0) await Promise.all(this.#serving.values());
+    clearTimeout(timer);
+  }
+
+  #accept(socket: Socket): void {
+    const connection = new Connection(socket, this.#options.connection ?? defaultConnectionOptions);
+    const network = networkOf(connection.remoteAddress);
+    const sameNetwork = this.#perNetwork.get(network) ?? 0;
+    const refusal = this.#refusal(sameNetwork);
+    if (refusal !== null) {
+      this.#options.onRefused?.(refusal, connection.remoteAddress);
+      void this.#turnAway(connection);
+      return;
+    }
+    this.#perNetwork.set(network, sameNetwork + 1);
+    const served = this.#serve(connection).finally(() => {
+      const left = (this.#perNetwork.get(network) ?? 1) - 1;
+      if (left === 0) this.#perNetwork.delete(network);
+      else this.#perNetwork.set(network, left);
+      this.#serving.delete(connection);
+    });
+    this.#serving.set(connection, served);
+  }
+
+  #refusal(sameNetwork: number): RefusedConnection | null {
+    if (this.#serving.size >= this.#options.maxConnections) return 'too-many';
+    return sameNetwork >= this.#options.maxConnectionsPerAddress ? 'too-many-from-address' : null;
+  }
+
+  async #turnAway(connection: Connection): Promise<void> {
+    if (this.#options.tls !== null || this.#turningAway >= maxPoliteRefusals) return connection.destroy();
+    this.#turningAway += 1;
+    try {
+      await connection.write(this.#options.tooManyReply);
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+    } finally {
+      await connection.close();
+      this.#turningAway -= 1;
+    }
+  }
+
+  async #serve(connection: Connection): Promise<void> {
+    try {
+      if (this.#options.tls !== null) await connection.startTls(this.#options.tls.current, null);
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+      this.#options.onRefused?.('tls-handshake', connection.remoteAddress);
+      return;
+    }
+    try {
+      await this.#options.serve(connection);
+    } finally {
+      await connection.close();
+    }
+  }
+}
+
+/** Why a port can't be listened on, in words for the person who runs the program. */
+export function listenFault(
+  error: Error,
+  at: { readonly name: string; readonly host: string; readonly port: number },
+): Error {
+  const where = `port ${at.port} on ${at.host} for ${at.name}`;
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'EADDRINUSE':
+      return new ProgramFault(
+        78,
+        `${where} is taken by another program`,
+        `Stop the program that listens there (see: ss -ltnp 'sport = :${at.port}'), or configure another port.`,
+        { cause: error },
+      );
+    case 'EACCES':
+      return new ProgramFault(
+        78,
+        `${where} may not be opened by this user`,
+        'Configure a port from 1024 up, or give the program the capability CAP_NET_BIND_SERVICE.',
+        { cause: error },
+      );
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAFNOSUPPORT':
+    case 'EINVAL':
+      return new ProgramFault(
+        78,
+        `${where}: this machine has no such address`,
+        'Configure an address of this machine, 0.0.0.0 for all of IPv4, or :: for all.',
+        { cause: error },
+      );
+    default:
+      return error;
+  }
+}
+
+/** What one client can easily have many of counts as one: an IPv6 /64 network. */
+function networkOf(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [head = '', tail] = address.split('::');
+  const groups = head.split(':').filter((group) => group !== '');
+  if (tail !== undefined) {
+    const after = tail.split(':').filter((group) => group !== '');
+    while (groups.length + after.length < 8) groups.push('0');
+    groups.push(...after);
+  }
+  return groups.slice(0, 4).join(':');
+}
