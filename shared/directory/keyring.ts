@@ -1,0 +1,134 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { ProgramFault } from '#shared/base/program-fault.ts';
+
+const cipher = 'aes-256-gcm';
+const keyBytes = 32;
+const nonceBytes = 12;
+const tagBytes = 16;
+/** First byte of what is sealed, so that another cipher can follow one day. */
+const formatVersion = 1;
+
+export type Sealed = { readonly keyId: string; readonly bytes: Buffer };
+
+/**
+ * Seals what lies in the database and must be read again (SCRAM verifiers, keys, passwords of other servers):
+ * AES-256-GCM, a random nonce each, bound to a context that says what it is and whose. A row that is copied to
+ * another account, or a verifier put in place of another, does not open.
+ */
+export interface Keyring {
+  seal(plain: Buffer, context: string): Sealed;
+  /** Throws where the key is not here, or anything of the three was changed. */
+  open(sealed: Sealed, context: string): Buffer;
+}
+
+const keyringFile = z.strictObject({
+  /** The key that seals from now on; the others open what they sealed. */
+  active: z.string(),
+  keys: z.record(
+    z.string(),
+    z.base64().refine((text) => Buffer.from(text, 'base64').length === keyBytes, `a key has ${keyBytes} bytes`),
+  ),
+});
+
+export function createKeyring(keys: ReadonlyMap<string, Buffer>, active: string): Keyring {
+  const find = (id: string): Buffer => {
+    const key = keys.get(id);
+    if (!key) throw new Error(`the keyring has no key ${id}`);
+    return key;
+  };
+  const activeKey = find(active);
+  return {
+    seal: (plain, context) => {
+      const nonce = randomBytes(nonceBytes);
+      const sealing = createCipheriv(cipher, activeKey, nonce).setAAD(Buffer.from(context));
+      const sealed = Buffer.concat([sealing.update(plain), sealing.final()]);
+      const bytes = Buffer.concat([Buffer.of(formatVersion), nonce, sealing.getAuthTag(), sealed]);
+      return { keyId: active, bytes };
+    },
+    open: ({ keyId, bytes }, context) => {
+      if (bytes[0] !== formatVersion || bytes.length < 1 + nonceBytes + tagBytes) {
+        throw new Error('not a sealed value of a format known here');
+      }
+      const nonce = bytes.subarray(1, 1 + nonceBytes);
+      const tag = bytes.subarray(1 + nonceBytes, 1 + nonceBytes + tagBytes);
+      const opening = createDecipheriv(cipher, find(keyId), nonce).setAAD(Buffer.from(context)).setAuthTag(tag);
+      return Buffer.concat([opening.update(bytes.subarray(1 + nonceBytes + tagBytes)), opening.final()]);
+    },
+  };
+}
+
+/**
+ * Reads the keyring from a file. `whenMissing` 'create' is for the first start of a local database alone: with a
+ * new keyring nothing that an older one sealed opens any more. Refuses a missing, unreadable or world-readable
+ * file (ProgramFault 78).
+ */
+export async function openKeyring(file: string, whenMissing: 'create' | 'refuse'): Promise<Keyring> {
+  if (whenMissing === 'create' && (await isMissing(file))) await createKeyringFile(file);
+  const text = await readKeyringFile(file);
+  try {
+    const { active, keys } = keyringFile.parse(JSON.parse(text));
+    return createKeyring(new Map(Object.entries(keys).map(([id, key]) => [id, Buffer.from(key, 'base64')])), active);
+  } catch (cause) {
+    // The cause may quote a key, so it is not told.
+    const what = cause instanceof z.ZodError || cause instanceof SyntaxError ? 'is not a keyring' : 'lacks a key';
+    throw new ProgramFault(78, `${file} ${what}`, 'Put back the file as it was made; nothing else opens the database.');
+  }
+}
+
+async function isMissing(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return false;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true;
+    throw unreadable(file, error);
+  }
+}
+
+async function readKeyringFile(file: string): Promise<string> {
+  try {
+    const { mode } = await stat(file);
+    if ((mode & 0o007) !== 0) {
+      throw new ProgramFault(78, `everybody on this machine can read the keyring ${file}`, `Run: chmod 600 ${file}`);
+    }
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw error instanceof ProgramFault ? error : unreadable(file, error);
+  }
+}
+
+function unreadable(file: string, cause: unknown): ProgramFault {
+  const { code } = cause as NodeJS.ErrnoException;
+  const why = code === 'ENOENT' ? 'there is none' : String(code);
+  return new ProgramFault(
+    78,
+    `no keyring, no start: ${file} can't be read (${why})`,
+    'Put back the keyring that was made together with the database.',
+    { cause },
+  );
+}
+
+/** Appears whole or not at all, and never in place of another: whoever comes second reads the first one's. */
+async function createKeyringFile(file: string): Promise<void> {
+  const id = `k${randomBytes(4).toString('hex')}`;
+  const text = JSON.stringify({ active: id, keys: { [id]: randomBytes(keyBytes).toString('base64') } }, null, 2);
+  await mkdir(path.dirname(file), { recursive: true });
+  const draft = `${file}.${randomBytes(4).toString('hex')}`;
+  const handle = await open(draft, 'wx', 0o600);
+  try {
+    await handle.writeFile(`${text}\n`);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  try {
+    await link(draft, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    await rm(draft);
+  }
+}
