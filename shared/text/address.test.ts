@@ -46,7 +46,7 @@ test.each([
 });
 
 const localPart = fc
-  .string({ unit: fc.constantFrom(...'abZ0.+-"\\ @üé<>'), minLength: 1, maxLength: 20 })
+  .string({ unit: fc.constantFrom(...Array.from('abZ0.+-"\\ @üé<>')), minLength: 1, maxLength: 20 })
   .filter((text) => Buffer.byteLength(text) <= 24);
 
 test('formatting then parsing gives the same address', () => {
