@@ -1,0 +1,126 @@
+/**
+ * The database's connections: a pool behind Kysely, and single connections for what needs one of its own.
+ * Decided here for all of them: names, timeouts, and how values become JavaScript (int8 is bigint, date is text).
+ */
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
+import pg from 'pg';
+import type { Database } from './schema.ts';
+
+export type DatabaseOptions = {
+  /** postgres://user@host/name; a folder with a Unix socket as `?host=/folder`. */
+  readonly url: string;
+  /** Seen in pg_stat_activity. */
+  readonly applicationName?: string;
+  /** Connections of the pool; those of `connect` come on top. */
+  readonly maxConnections?: number;
+  /** Hears what happens to connections that nobody is waiting on; the next use connects again. */
+  readonly onConnectionError?: (error: Error) => void;
+};
+
+export interface PostgresDatabase extends AsyncDisposable {
+  readonly db: Kysely<Database>;
+  readonly counts: () => { readonly idle: number; readonly busy: number; readonly waiting: number };
+  /** A connection beside the pool, connected; its owner ends it. `settings` are server settings of its session. */
+  connect(purpose: string, settings?: Readonly<Record<string, string>>): Promise<pg.Client>;
+}
+
+const connectTimeoutMs = 5_000;
+const defaultSettings: Readonly<Record<string, string>> = {
+  // Milliseconds; none of our statements takes so long.
+  statement_timeout: '120000',
+  // A transaction that waits for us: its connection was lost without a word, or we have a bug.
+  idle_in_transaction_session_timeout: '60000',
+};
+
+const typeId = { int8: 20, int8Array: 1016, date: 1082 } as const;
+
+const parsers: Readonly<Record<number, (text: string) => unknown>> = {
+  [typeId.int8]: BigInt,
+  [typeId.int8Array]: (text: string) => (text === '{}' ? [] : text.slice(1, -1).split(',').map(BigInt)),
+  [typeId.date]: (text: string) => text,
+};
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((id: number, format?: 'text' | 'binary') =>
+    parsers[id] ?? pg.types.getTypeParser(id, format)) as typeof pg.types.getTypeParser,
+};
+
+/** Opens nothing yet: the first query connects. */
+export function createDatabase(options: DatabaseOptions): PostgresDatabase {
+  const name = options.applicationName ?? 'postrider';
+  const onConnectionError = options.onConnectionError ?? (() => undefined);
+  const config: pg.ClientConfig = {
+    connectionString: options.url,
+    types,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 30_000,
+    connectionTimeoutMillis: connectTimeoutMs,
+  };
+  const pool = new pg.Pool({
+    ...config,
+    application_name: name,
+    options: formatSettings(defaultSettings),
+    max: options.maxConnections ?? 10,
+  });
+  pool.on('error', onConnectionError);
+  // The pool listens to its idle connections only; an error of one in use must not end the process either.
+  pool.on('connect', (client) => client.on('error', onConnectionError));
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: namingPool(pool) }) });
+  return {
+    db,
+    counts: () => ({
+      idle: pool.idleCount,
+      busy: pool.totalCount - pool.idleCount,
+      waiting: pool.waitingCount,
+    }),
+    async connect(purpose, settings = {}) {
+      const client = new pg.Client({
+        ...config,
+        application_name: `${name} ${purpose}`,
+        options: formatSettings({ ...defaultSettings, ...settings }),
+      });
+      client.on('error', onConnectionError);
+      await client.connect();
+      return client;
+    },
+    [Symbol.asyncDispose]: () => db.destroy(),
+  };
+}
+
+function formatSettings(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings)
+    .map(([key, value]) => `-c ${key}=${value}`)
+    .join(' ');
+}
+
+/** A statement that begins so is prepared once a connection under that name: for texts that never vary. */
+const namedStatement = /^\s*\/\*([a-z-]+)\*\//;
+
+/** Kysely has no word for named statements; a comment at their head gives them a name here. */
+function namingPool(pool: pg.Pool): PostgresPool {
+  const clients = new WeakMap<pg.PoolClient, PostgresPoolClient>();
+  return {
+    options: pool.options,
+    end: () => pool.end(),
+    async connect() {
+      const client = await pool.connect();
+      let naming = clients.get(client);
+      if (!naming) {
+        naming = namingClient(client);
+        clients.set(client, naming);
+      }
+      return naming;
+    },
+  };
+}
+
+function namingClient(client: pg.PoolClient): PostgresPoolClient {
+  const query = (text: string, values: readonly unknown[]): Promise<pg.QueryResult> => {
+    const name = namedStatement.exec(text)?.[1];
+    return client.query({ text, values: [...values], ...(name !== undefined && { name }) });
+  };
+  return {
+    query: query as unknown as PostgresPoolClient['query'],
+    release: (destroy) => client.release(destroy),
+  };
+}

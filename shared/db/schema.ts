@@ -1,0 +1,15 @@
+/** Every table of the database as Kysely sees it. int8 comes as bigint (client.ts); modseqs, UIDs and sizes are made numbers by the store's row mappers. */
+import type { DirectoryTables } from './directory-tables.ts';
+import type { MailTables } from './mail-tables.ts';
+
+/** One row a migration that was applied. Made by migrate.ts itself. */
+type SchemaStateTable = {
+  readonly number: number;
+  readonly name: string;
+  /** SHA-256 of the file, hexadecimal. */
+  readonly checksum: string;
+  /** The oldest server that can live with the schema from this migration on. */
+  readonly oldest_server: number;
+};
+
+export type Database = DirectoryTables & MailTables & { readonly schema_state: SchemaStateTable };
