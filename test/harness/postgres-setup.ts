@@ -3,12 +3,13 @@
  * superuser's connection string). Its template database is migrated once; each test file clones it.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 import { pino } from 'pino';
 import type { TestProject } from 'vitest/node';
+import { createDatabase } from '#shared/db/client.ts';
+import { migrate } from '#shared/db/migrate.ts';
 import { startEmbeddedPostgres } from '#server/embedded/embedded-postgres.ts';
 
 declare module 'vitest' {
@@ -23,7 +24,6 @@ export const templateDatabase = 'postrider_template';
 const fastSettings = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '300' };
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  if (!existsSync('shared/db/migrate.ts')) return async () => undefined;
   const logger = pino({ level: 'silent' });
   const outside = process.env['TEST_DATABASE_URL'];
   const folder = outside ? null : await mkdtemp(path.join(os.tmpdir(), 'postrider-test-'));
@@ -48,8 +48,6 @@ async function makeTemplate(url: string): Promise<void> {
   }
   const at = new URL(url);
   at.pathname = `/${templateDatabase}`;
-  const { createDatabase } = await import('#shared/db/client.ts');
-  const { migrate } = await import('#shared/db/migrate.ts');
   await using database = createDatabase({ url: at.toString() });
   await migrate(database);
 }
