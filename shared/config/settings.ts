@@ -1,0 +1,312 @@
+/**
+ * Every setting of the server, in one table. `docs/configuration.md` is made from it. A setting's first name is
+ * the one to write; each may also be written with POSTRIDER_ before it, and a secret in the file that NAME_FILE names.
+ */
+import os from 'node:os';
+import { defaultMaxMessageBytes } from '#shared/base/limits.ts';
+import {
+  choicesType,
+  choiceType,
+  databaseUrlType,
+  domainType,
+  durationType,
+  hostType,
+  integerType,
+  optionalType,
+  pathType,
+  portType,
+  sizeType,
+  switchType,
+  type ValueType,
+} from './value-type.ts';
+
+export const roles = ['mx', 'submission', 'imap', 'http', 'janitor'] as const;
+export type Role = (typeof roles)[number];
+
+/** Defaults that one switch changes together; the later ones win. */
+export type Preset = 'development' | 'staging' | 'debug' | 'developmentMode' | 'local';
+
+export type Setting<T> = {
+  readonly names: readonly [string, ...string[]];
+  readonly group: 'Modes' | 'Data' | 'Listeners' | 'TLS' | 'Limits' | 'Running';
+  readonly type: ValueType<T>;
+  /** As it would be written. */
+  readonly standard: string;
+  /** What the reference page says instead of `standard`, where that depends on the machine. */
+  readonly standardHelp?: string;
+  readonly presets?: Partial<Record<Preset, string>>;
+  readonly help: string;
+  readonly isSecret?: true;
+};
+
+function setting<T>(row: Setting<T>): Setting<T> {
+  return row;
+}
+
+const everywhere = '0.0.0.0';
+const loopback = '127.0.0.1';
+const onLoopback = { developmentMode: loopback, local: loopback };
+
+export const settings = {
+  environment: setting({
+    names: ['ENVIRONMENT'],
+    group: 'Modes',
+    type: optionalType(choiceType(['development', 'staging', 'production'])),
+    standard: '',
+    help: 'A bundle of defaults. `development`: LOG_LEVEL debug, DRAIN_DELAY 0. `staging`: LOG_LEVEL debug. `production`: the defaults of this page, and DEVELOPMENT_MODE is refused.',
+  }),
+  developmentMode: setting({
+    names: ['DEVELOPMENT_MODE'],
+    group: 'Modes',
+    type: switchType,
+    standard: 'false',
+    help: 'Any name of a local domain may log in with any password, and its mailbox is made on the first login; passwords are taken without TLS; submission may be used without a login. Listeners are on loopback unless DEVELOPMENT_MODE_EXPOSE is set.',
+  }),
+  developmentModeExpose: setting({
+    names: ['DEVELOPMENT_MODE_EXPOSE'],
+    group: 'Modes',
+    type: switchType,
+    standard: 'false',
+    help: 'Allows development mode on addresses that are not loopback, for a container whose ports are published on a machine of your own. Whoever reaches the ports can read and write everything.',
+  }),
+  roles: setting({
+    names: ['ROLES'],
+    group: 'Modes',
+    type: choicesType(roles),
+    standard: 'all',
+    help: 'What this process does: `mx` receives mail from other servers, `submission` from users, `imap` serves mailboxes, `janitor` cleans up. Health and metrics (`http`) are always served.',
+  }),
+  hostname: setting({
+    names: ['MAIL_HOSTNAME', 'HOSTNAME'],
+    group: 'Modes',
+    type: domainType,
+    standard: os.hostname(),
+    standardHelp: "this machine's name",
+    presets: { local: 'localhost' },
+    help: 'The name of this server in greetings, Received fields and its self-signed certificate.',
+  }),
+  databaseUrl: setting({
+    names: ['DATABASE_URL'],
+    group: 'Data',
+    type: optionalType(databaseUrlType),
+    standard: '',
+    isSecret: true,
+    help: 'The Postgres database (15 or newer), as `postgres://user:password@host:5432/database`. Behind a pooler use its session mode: notifications need a connection of their own. With `run --local` a Postgres of its own is started in DATA_DIR when it is not set.',
+  }),
+  databasePoolSize: setting({
+    names: ['DATABASE_POOL_SIZE'],
+    group: 'Data',
+    type: integerType(2, 500),
+    standard: '20',
+    help: 'Database connections of this process at most; three more are held for notifications and the batched delivery.',
+  }),
+  dataDirectory: setting({
+    names: ['DATA_DIR'],
+    group: 'Data',
+    type: pathType,
+    standard: './data',
+    help: 'Folder for the keyring, the self-signed certificate, generated passwords, the spool and, with `run --local`, Postgres.',
+  }),
+  manifestsDirectory: setting({
+    names: ['MANIFESTS_DIR'],
+    group: 'Data',
+    type: optionalType(pathType),
+    standard: '',
+    presets: { local: './examples' },
+    help: 'Folder with MailDomain, Mailbox, MailAlias and Secret manifests (YAML) that the directory follows. Empty: something else looks after the directory.',
+  }),
+  keyringFile: setting({
+    names: ['KEYRING_FILE'],
+    group: 'Data',
+    type: optionalType(pathType),
+    standard: '',
+    standardHelp: '`keyring` in DATA_DIR',
+    help: 'Keys that seal secrets in the database. Where it is set the file must be there; the default is made on the first start. Without it the sealed secrets are lost: back it up.',
+  }),
+  spoolDirectory: setting({
+    names: ['SPOOL_DIR'],
+    group: 'Data',
+    type: optionalType(pathType),
+    standard: '',
+    standardHelp: '`spool` in DATA_DIR',
+    help: 'Folder for large messages while they are received. What is in it may be lost at any time.',
+  }),
+  imapHost: setting({
+    names: ['IMAP_HOST'],
+    group: 'Listeners',
+    type: hostType,
+    standard: everywhere,
+    presets: onLoopback,
+    help: 'Address for IMAP; `::` for IPv4 and IPv6.',
+  }),
+  imapPort: setting({
+    names: ['IMAP_PORT'],
+    group: 'Listeners',
+    type: portType,
+    standard: '143',
+    presets: { local: '2143' },
+    help: 'IMAP with STARTTLS. `off` closes it.',
+  }),
+  imapUseSsl: setting({
+    names: ['IMAP_USE_SSL'],
+    group: 'Listeners',
+    type: switchType,
+    standard: 'false',
+    help: 'TLS from the first byte on IMAP_PORT too.',
+  }),
+  imapSslPort: setting({
+    names: ['IMAP_SSL_PORT'],
+    group: 'Listeners',
+    type: portType,
+    standard: '993',
+    presets: { local: '2993' },
+    help: 'IMAP with TLS from the first byte.',
+  }),
+  smtpReceiveHost: setting({
+    names: ['SMTP_RECEIVE_HOST'],
+    group: 'Listeners',
+    type: hostType,
+    standard: everywhere,
+    presets: onLoopback,
+    help: 'Address for SMTP: receiving and submission.',
+  }),
+  smtpReceivePort: setting({
+    names: ['SMTP_RECEIVE_PORT'],
+    group: 'Listeners',
+    type: portType,
+    standard: '25',
+    presets: { local: '2525' },
+    help: 'Mail from other servers, with STARTTLS and without logins.',
+  }),
+  smtpReceiveUseSsl: setting({
+    names: ['SMTP_RECEIVE_USE_SSL'],
+    group: 'Listeners',
+    type: switchType,
+    standard: 'false',
+    help: 'TLS from the first byte on SMTP_RECEIVE_PORT. Other mail servers do not expect that.',
+  }),
+  smtpReceiveSslPort: setting({
+    names: ['SMTP_RECEIVE_SSL_PORT'],
+    group: 'Listeners',
+    type: portType,
+    standard: '465',
+    presets: { local: '2465' },
+    help: 'Submission by users with TLS from the first byte (RFC 8314), with logins.',
+  }),
+  submissionPort: setting({
+    names: ['SUBMISSION_PORT'],
+    group: 'Listeners',
+    type: portType,
+    standard: '587',
+    presets: { local: '2587' },
+    help: 'Submission by users with STARTTLS (RFC 6409), with logins.',
+  }),
+  httpHost: setting({
+    names: ['HTTP_HOST'],
+    group: 'Listeners',
+    type: hostType,
+    standard: everywhere,
+    presets: onLoopback,
+    help: 'Address for health, metrics and information.',
+  }),
+  httpPort: setting({
+    names: ['HTTP_PORT'],
+    group: 'Listeners',
+    type: portType,
+    standard: '8080',
+    help: '`/healthz`, `/readyz`, `/metrics` and `/api/v1/info`.',
+  }),
+  sslCertFile: setting({
+    names: ['SSL_CERT_FILE'],
+    group: 'TLS',
+    type: optionalType(pathType),
+    standard: '',
+    help: 'Certificate with its chain (PEM), read again when it changes. Set it with SSL_KEY_FILE; without both a self-signed certificate is made in DATA_DIR.',
+  }),
+  sslKeyFile: setting({
+    names: ['SSL_KEY_FILE'],
+    group: 'TLS',
+    type: optionalType(pathType),
+    standard: '',
+    help: 'Private key of SSL_CERT_FILE (PEM).',
+  }),
+  maxMessageBytes: setting({
+    names: ['MAX_MESSAGE_SIZE'],
+    group: 'Limits',
+    type: sizeType(64 * 1024, 1024 ** 3),
+    standard: `${defaultMaxMessageBytes / 1024 ** 2}Mi`,
+    help: 'The largest message that is taken, by SMTP (announced as SIZE) and by APPEND.',
+  }),
+  spoolMemoryBytes: setting({
+    names: ['SPOOL_MEMORY'],
+    group: 'Limits',
+    type: sizeType(0, 16 * 1024 ** 3),
+    standard: '64Mi',
+    help: 'Memory for messages while they are received; above it they go to SPOOL_DIR.',
+  }),
+  maxConnections: setting({
+    names: ['MAX_CONNECTIONS'],
+    group: 'Limits',
+    type: integerType(1, 100_000),
+    standard: '2000',
+    help: 'Connections of one listener at a time.',
+  }),
+  maxConnectionsPerAddress: setting({
+    names: ['MAX_CONNECTIONS_PER_ADDRESS'],
+    group: 'Limits',
+    type: integerType(1, 100_000),
+    standard: '100',
+    presets: { developmentMode: '2000', local: '2000' },
+    help: 'Connections of one listener from one IPv4 address or IPv6 /64 network at a time.',
+  }),
+  bareNewlines: setting({
+    names: ['BARE_NEWLINES'],
+    group: 'Limits',
+    type: choiceType(['refuse', 'normalise']),
+    standard: 'refuse',
+    help: 'What happens to a message with a CR or LF that stands alone (RFC 5321 section 2.3.8): 550, or each becomes CRLF.',
+  }),
+  drainDelaySeconds: setting({
+    names: ['DRAIN_DELAY'],
+    group: 'Running',
+    type: durationType(0, 600),
+    standard: '10s',
+    presets: { development: '0', local: '0' },
+    help: 'After SIGTERM: not ready, but connections are still taken this long, until load balancers have noticed.',
+  }),
+  graceSeconds: setting({
+    names: ['GRACE_PERIOD'],
+    group: 'Running',
+    type: durationType(1, 3600),
+    standard: '25s',
+    presets: { local: '10s' },
+    help: 'From SIGTERM to the end at most, DRAIN_DELAY included. Keep it below terminationGracePeriodSeconds.',
+  }),
+  debug: setting({
+    names: ['DEBUG'],
+    group: 'Running',
+    type: switchType,
+    standard: 'false',
+    help: 'The same as LOG_LEVEL debug where LOG_LEVEL is not set.',
+  }),
+  logLevel: setting({
+    names: ['LOG_LEVEL'],
+    group: 'Running',
+    type: choiceType(['trace', 'debug', 'info', 'warn', 'warning', 'error', 'fatal', 'silent']),
+    standard: 'info',
+    presets: { development: 'debug', staging: 'debug', debug: 'debug' },
+    help: 'The least severe lines that are logged, in any case.',
+  }),
+  logFormat: setting({
+    names: ['LOG_FORMAT'],
+    group: 'Running',
+    type: choiceType(['auto', 'json', 'text']),
+    standard: 'auto',
+    help: '`auto`: text on a terminal, else JSON.',
+  }),
+} as const;
+
+export type SettingKey = keyof typeof settings;
+export type SettingValues = {
+  readonly [K in SettingKey]: (typeof settings)[K] extends Setting<infer T> ? T : never;
+};
