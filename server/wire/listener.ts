@@ -171,7 +171,7 @@ export function listenFault(
 }
 
 /** What one client can easily have many of counts as one: an IPv6 /64 network. */
-function networkOf(address: string): string {
+export function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
   const [head = '', tail] = address.split('::');
   const groups = head.split(':').filter((group) => group !== '');

@@ -1,0 +1,152 @@
+/** DATA: from the socket into the spool, through the rules, into the store. The reply is the caller's. */
+import type { Readable } from 'node:stream';
+import type { SMTPServerSession } from 'smtp-server';
+import type { Clock } from '#shared/base/clock.ts';
+import { newLogId, type Logger } from '#shared/observe/logger.ts';
+import type { Metrics } from '#shared/observe/metrics.ts';
+import type { MailStore } from '#server/mail/ports.ts';
+import type { Spool, SpoolArea } from '#server/wire/spool.ts';
+import type { ByteFilter } from '#server/delivery/byte-filter.ts';
+import { judgeContent } from '#server/delivery/content-rules.ts';
+import { deliverMessage } from '#server/delivery/deliver-message.ts';
+import { LineNormaliser } from '#server/delivery/line-normaliser.ts';
+import { maxAddedHeaderBytes, SubmissionHeader } from '#server/delivery/submission-header.ts';
+import type { TraceFacts, TransmissionType } from '#server/delivery/trace-header.ts';
+import { contentReply, SmtpRefusal } from './fault-to-reply.ts';
+import type { SmtpOptions } from './smtp-options.ts';
+import { transactionOf, userOf, type Transaction } from './transaction.ts';
+
+export type ReceiveServices = {
+  readonly store: MailStore;
+  readonly spools: SpoolArea;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+};
+
+/** The connection was lost before the message was whole: there is nobody to answer, and nothing is stored. */
+export class MessageCut extends Error {
+  override readonly name = 'MessageCut';
+}
+
+/**
+ * Reads one message and stores it. Resolves with its id when it is committed for every recipient; refuses with
+ * SmtpRefusal or MailError after the message was read to its end.
+ */
+export async function receiveMessage(
+  stream: Readable,
+  session: SMTPServerSession,
+  services: ReceiveServices,
+  options: SmtpOptions,
+  log: Logger,
+): Promise<string> {
+  const { clock, metrics, spools, store } = services;
+  const id = newLogId();
+  const transaction = transactionOf(session);
+  const isSubmission = options.kind === 'submission' || userOf(session) !== null;
+  const filters: ByteFilter[] = [];
+  if (options.normaliseLineEndings) filters.push(new LineNormaliser());
+  if (isSubmission) {
+    filters.push(
+      new SubmissionHeader({
+        date: clock.now(),
+        messageIdLeft: `${id}.${newLogId()}`,
+        messageIdRight: options.hostname,
+      }),
+    );
+  }
+  await using spool = spools.createSpool(options.maxMessageBytes + (isSubmission ? maxAddedHeaderBytes : 0));
+  await readInto(stream, filters, spool);
+  const endedAt = clock.monotonicMs();
+  const listener = options.name;
+  metrics.messagesReceived.inc({ listener });
+  metrics.bytesReceived.inc({ listener }, spool.size);
+  log.info(
+    {
+      event: 'msg.received',
+      message: id,
+      bytes: spool.size,
+      sender: transaction.sender,
+      recipients: transaction.recipients.size,
+    },
+    'message received',
+  );
+  try {
+    await using message = await spool.finish();
+    const verdict = judgeContent(message.index);
+    if (verdict.kind === 'refuse') throw new SmtpRefusal(contentReply(verdict.reason));
+    const facts = traceFacts(id, session, transaction, options, clock.now());
+    const stored = await deliverMessage(store, message, [...transaction.recipients.values()].flat(), facts);
+    log.info({ event: 'msg.stored', message: id, blob: message.hash, mailboxes: stored.length }, 'message stored');
+    return id;
+  } catch (error) {
+    log.info({ event: 'msg.refused', message: id, reason: (error as Error).message }, 'message not stored');
+    throw error;
+  } finally {
+    metrics.smtpDataSeconds.observe({ listener }, (clock.monotonicMs() - endedAt) / 1000);
+  }
+}
+
+/** Rejects with MessageCut when the stream ends early; another error of ours is told only at the end of the message. */
+function readInto(stream: Readable, filters: readonly ByteFilter[], spool: Spool): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let failure: unknown = null;
+    const fail = (error: unknown): void => {
+      failure ??= error;
+      stream.resume();
+    };
+    stream.on('data', (chunk: Buffer) => {
+      if (failure !== null) return;
+      try {
+        const bytes = filters.reduce((passed, filter) => filter.push(passed), chunk);
+        const writing = bytes.length === 0 ? null : spool.write(bytes);
+        if (writing === null) return;
+        stream.pause();
+        writing.then(() => stream.resume(), fail);
+      } catch (error) {
+        fail(error);
+      }
+    });
+    // The library gives this error only where somebody listens; 'close' follows and says all there is to say.
+    stream.on('error', () => stream.destroy());
+    stream.on('close', () => reject(new MessageCut()));
+    stream.on('end', () => {
+      if (failure !== null) reject(failure);
+      else flushInto(filters, spool).then(resolve, reject);
+    });
+  });
+}
+
+async function flushInto(filters: readonly ByteFilter[], spool: Spool): Promise<void> {
+  for (const [at, filter] of filters.entries()) {
+    const bytes = filters.slice(at + 1).reduce((passed, next) => next.push(passed), filter.finish());
+    if (bytes.length > 0) await spool.write(bytes);
+  }
+}
+
+function traceFacts(
+  id: string,
+  session: SMTPServerSession,
+  transaction: Transaction,
+  options: SmtpOptions,
+  receivedAt: Date,
+): TraceFacts {
+  const { tlsOptions } = session;
+  return {
+    id,
+    helo: session.hostNameAppearsAs || null,
+    remoteAddress: session.remoteAddress,
+    hostname: options.hostname,
+    protocol: transmissionType(session),
+    tls: tlsOptions ? { version: tlsOptions.version, cipher: tlsOptions.name } : null,
+    receivedAt,
+    sender: transaction.sender,
+    recipients: [...transaction.recipients.keys()],
+  };
+}
+
+/** RFC 3848; RFC 6531 section 4.3 where SMTPUTF8 was used. */
+function transmissionType(session: SMTPServerSession): TransmissionType {
+  if (session.openingCommand !== 'EHLO') return 'SMTP';
+  const suffix = `${session.secure ? 'S' : ''}${userOf(session) !== null ? 'A' : ''}`;
+  return `${session.envelope.smtpUtf8 === true ? 'UTF8SMTP' : 'ESMTP'}${suffix}`;
+}

@@ -1,0 +1,188 @@
+/**
+ * smtp-server's connection with our bounds, replies and drain. It overrides methods of the exported class; the
+ * package is pinned, and library.test.ts fails when what is relied on here changes.
+ */
+import type { Socket } from 'node:net';
+import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
+import type { SMTPServer } from 'smtp-server';
+import type { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import { DataStream } from './data-stream.ts';
+import { replies, replyText, type Reply } from './fault-to-reply.ts';
+import { authenticationOf, type SmtpOptions } from './smtp-options.ts';
+
+const startsWithStatus = /^[245]\.\d{1,3}\.\d{1,3} /;
+const isLoopback = /^(?:127\.|::1$)/;
+
+export class SmtpConnection extends SMTPConnection {
+  readonly #options: SmtpOptions;
+  #isDraining = false;
+  #isTimingOut = false;
+  #commands = 0;
+  #errors = 0;
+  /** The next reply is the one to a message. */
+  #isAwaitingVerdict = false;
+
+  constructor(
+    server: SMTPServer,
+    socket: Socket,
+    socketOptions: ConstructorParameters<typeof SMTPConnection>[2],
+    options: SmtpOptions,
+  ) {
+    super(server, socket, socketOptions);
+    this.#options = options;
+  }
+
+  /** Says 421 as soon as no command is running: at once to a client that is idle. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#endWhenIdle();
+  }
+
+  destroy(): void {
+    this._socket.destroy();
+  }
+
+  override init(): void {
+    this._setListeners(() => {
+      if (this.#options.greetingDelayMs === 0 || isLoopback.test(this.remoteAddress)) {
+        this.connectionReady();
+        return;
+      }
+      // What arrives before the end of the delay is answered with 421 and the connection closed.
+      setTimeout(() => this.connectionReady(), this.#options.greetingDelayMs).unref();
+    });
+  }
+
+  override _createParser(): SMTPStream {
+    const parser = new DataStream();
+    parser.oncommand = (command, callback) => this._onCommand(command, callback);
+    parser.on('error', (error) => this.send(421, `Error: ${error.message}`));
+    return parser;
+  }
+
+  override _onCommand(command: Buffer, callback?: () => void): void {
+    // In the handshake nothing may be written; what came in clear behind STARTTLS is dropped by the library.
+    if (!this._upgrading) {
+      if (this.#isDraining) {
+        this.#reply(replies.stopping);
+        return;
+      }
+      this.#commands += 1;
+      if (this.#commands > this.#options.maxCommands) {
+        this.#reply(replies.tooManyCommands);
+        return;
+      }
+    }
+    super._onCommand(command, callback);
+  }
+
+  override send(code: number, data?: string | string[] | null, context?: string | false): void {
+    if (code === 530 && !this.secure && !this.#options.developmentMode) {
+      // RFC 3207 section 4: before TLS that is what is missing first.
+      super.send(code, replyText(replies.startTlsFirst), false);
+    } else {
+      super.send(code, data, typeof data === 'string' && startsWithStatus.test(data) ? false : context);
+    }
+    this.#judge(code);
+    if (this.#isDraining) setImmediate(() => this.#endWhenIdle());
+  }
+
+  /** The library gives 421 the status of a timeout; it uses it for abuse too. */
+  override _getEnhancedStatusCode(code: number, context?: string | false): string {
+    if (code === 421 && context !== false) return this.#isTimingOut ? '4.4.2' : '4.7.0';
+    // RFC 4954 section 4.
+    if (code === 538) return '5.7.11';
+    return super._getEnhancedStatusCode(code, context);
+  }
+
+  override _onTimeout(): void {
+    this.#isTimingOut = true;
+    super._onTimeout();
+    this.#isTimingOut = false;
+  }
+
+  override handler_EHLO(command: Buffer, callback: () => void): void {
+    // RFC 4954 section 4: AUTH is announced only where it can be used.
+    const isAuthUsable = this.secure || this.#options.developmentMode;
+    const { disabledCommands } = this._server.options;
+    if (!isAuthUsable) this.session.disabledCommands = [...disabledCommands, 'AUTH'];
+    super.handler_EHLO(command, callback);
+    if (!isAuthUsable) delete this.session.disabledCommands;
+  }
+
+  override handler_AUTH(command: Buffer, callback: () => void): void {
+    if (this.session.envelope.mailFrom) {
+      this.#reply(replies.authenticationNotNow);
+      callback();
+      return;
+    }
+    super.handler_AUTH(command, callback);
+  }
+
+  override handler_VRFY(_command: Buffer, callback: () => void): void {
+    this.#reply(replies.vrfy);
+    callback();
+  }
+
+  override handler_DATA(command: Buffer, callback: () => void): void {
+    super.handler_DATA(command, callback);
+    const message = this._dataStream;
+    if (!message) return;
+    this.#isAwaitingVerdict = true;
+    const timer = setTimeout(() => this.#reply(replies.tooSlow), this.#options.dataTimeoutMs);
+    message.once('end', () => clearTimeout(timer));
+    message.once('close', () => clearTimeout(timer));
+  }
+
+  override upgrade(callback: () => void, secureCallback?: () => void): void {
+    super.upgrade(callback, secureCallback);
+    const timer = setTimeout(() => {
+      if (this._upgrading) this.destroy();
+    }, this.#options.handshakeTimeoutMs);
+    timer.unref();
+  }
+
+  #reply(reply: Reply): void {
+    this.send(reply.code, replyText(reply));
+  }
+
+  #judge(code: number): void {
+    if (this._closing) return;
+    if (this.#isAwaitingVerdict) {
+      this.#isAwaitingVerdict = false;
+      if (code === 250) this.#commands = 0;
+    }
+    if (code === 535) this.#errors += 4;
+    else if (code >= 500) this.#errors += 1;
+    if (this.#errors >= this.#options.maxErrors) this.#reply(replies.tooManyErrors);
+  }
+
+  #endWhenIdle(): void {
+    if (this._closing || this._handlerPending || this._dataStream) return;
+    this.#reply(replies.stopping);
+  }
+}
+
+/** Which of smtp-server's options make the listener that `options` describes. */
+export function libraryOptions(options: SmtpOptions): ConstructorParameters<typeof SMTPServer>[0] {
+  const authentication = authenticationOf(options);
+  return {
+    secure: options.tls === 'implicit',
+    name: options.hostname,
+    banner: 'Postrider',
+    heloResponse: '%s',
+    size: options.maxMessageBytes,
+    authMethods: ['PLAIN', 'LOGIN'],
+    authOptional: authentication !== 'required',
+    allowInsecureAuth: options.developmentMode,
+    authRequiredMessage: replyText(replies.authenticationRequired),
+    disabledCommands: [...(authentication === 'none' ? ['AUTH'] : []), 'XCLIENT', 'XFORWARD', 'WIZ', 'SHELL', 'KILL'],
+    hideENHANCEDSTATUSCODES: false,
+    maxRecipients: options.maxRecipients,
+    maxAllowedUnauthenticatedCommands: options.maxErrors,
+    // A name that the peer's own DNS tells proves nothing, and asking for it delays every greeting.
+    disableReverseLookup: true,
+    socketTimeout: options.idleTimeoutMs,
+    logger: false,
+  };
+}

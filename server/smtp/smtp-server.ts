@@ -1,0 +1,154 @@
+/** smtp-server's server with our bounds on connections, our TLS context and a drain. */
+import type { Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
+import { SMTPServer } from 'smtp-server';
+import type { Logger } from '#shared/observe/logger.ts';
+import type { Metrics } from '#shared/observe/metrics.ts';
+import { networkOf } from '#server/wire/listener.ts';
+import type { TlsContext } from '#server/wire/tls-context.ts';
+import { replies, replyText } from './fault-to-reply.ts';
+import { libraryOptions, SmtpConnection } from './smtp-connection.ts';
+import type { SmtpOptions } from './smtp-options.ts';
+
+/** How long a client that is turned away gets to read why, in ms. */
+const refusalLingerMs = 1000;
+
+export type SmtpServerServices = { readonly tls: TlsContext; readonly logger: Logger; readonly metrics: Metrics };
+
+export class SmtpServer extends SMTPServer {
+  readonly #options: SmtpOptions;
+  readonly #services: SmtpServerServices;
+  readonly #perNetwork = new Map<string, number>();
+  #open = 0;
+  #turningAway = 0;
+
+  constructor(options: SmtpOptions, services: SmtpServerServices) {
+    super(libraryOptions(options));
+    this.#options = options;
+    this.#services = services;
+    this.secureContext = new CurrentContext(services.tls);
+    // Without a listener a failed handshake would end the process.
+    this.on('error', (error) => this.#noteError(error));
+  }
+
+  /** Tells every client that it is over as soon as it has no command running, and takes no more connections. */
+  drain(): void {
+    this.server.close();
+    for (const socket of this._pendingSockets.values()) socket.destroy();
+    for (const connection of this.#connections()) connection.drain();
+  }
+
+  /** Drops what is left. */
+  destroyAll(): void {
+    for (const socket of this._pendingSockets.values()) socket.destroy();
+    for (const connection of this.#connections()) connection.destroy();
+  }
+
+  get openConnections(): number {
+    return this.#open;
+  }
+
+  override connect(socket: Socket, socketOptions?: ConstructorParameters<typeof SmtpConnection>[2]): void {
+    const connection = new SmtpConnection(this, socket, socketOptions, this.#options);
+    this.connections.add(connection);
+    connection.on('error', (error: Error) => this._onError(error));
+    connection.init();
+  }
+
+  /** The library's own contexts are never used; the constructor of the superclass calls this. */
+  override updateSecureContext(): void {
+    this.secureContext = new Map();
+  }
+
+  override _resolveSNI(_servername: string, done: (error: Error | null, context?: SecureContext) => void): void {
+    done(null, this.#services.tls.current);
+  }
+
+  override _acceptSocket(socket: Socket, handshake: boolean): (() => void) | false {
+    const network = networkOf((socket.remoteAddress ?? '').replace(/^::ffff:/i, ''));
+    const sameNetwork = this.#perNetwork.get(network) ?? 0;
+    const reason = this.#refusalReason(sameNetwork);
+    if (reason !== null) {
+      this.#turnAway(socket, handshake, reason);
+      return false;
+    }
+    this.#count(socket, network, sameNetwork);
+    const release = super._acceptSocket(socket, handshake);
+    if (release !== false && handshake) {
+      setTimeout(() => {
+        // Still there: the handshake isn't done. It is the TLS socket that must be destroyed.
+        this._pendingSockets.get(socket)?.destroy();
+      }, this.#options.handshakeTimeoutMs).unref();
+    }
+    return release;
+  }
+
+  #connections(): readonly SmtpConnection[] {
+    return [...this.connections].filter((connection) => connection instanceof SmtpConnection);
+  }
+
+  #refusalReason(sameNetwork: number): 'listener-full' | 'address-full' | null {
+    if (this.#open >= this.#options.maxConnections) return 'listener-full';
+    return sameNetwork >= this.#options.maxConnectionsPerAddress ? 'address-full' : null;
+  }
+
+  #count(socket: Socket, network: string, sameNetwork: number): void {
+    const listener = this.#options.name;
+    const { metrics } = this.#services;
+    this.#open += 1;
+    this.#perNetwork.set(network, sameNetwork + 1);
+    metrics.connectionsOpened.inc({ listener });
+    metrics.connectionsOpen.inc({ listener });
+    socket.once('close', () => {
+      this.#open -= 1;
+      metrics.connectionsOpen.dec({ listener });
+      const left = (this.#perNetwork.get(network) ?? 1) - 1;
+      if (left === 0) this.#perNetwork.delete(network);
+      else this.#perNetwork.set(network, left);
+    });
+  }
+
+  #turnAway(socket: Socket, handshake: boolean, reason: string): void {
+    this.#services.metrics.connectionsRefused.inc({ listener: this.#options.name, reason });
+    this.#services.logger.info({ event: 'conn.refused', remote: socket.remoteAddress, reason }, 'connection refused');
+    socket.on('error', () => socket.destroy());
+    // In a TLS handshake nothing can be said, and a flood isn't answered either.
+    if (handshake || this.#turningAway >= 50) {
+      socket.destroy();
+      return;
+    }
+    this.#turningAway += 1;
+    const timer = setTimeout(() => socket.destroy(), refusalLingerMs);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#turningAway -= 1;
+    });
+    socket.end(`${replies.tooManyConnections.code} ${replyText(replies.tooManyConnections)}\r\n`);
+    socket.resume();
+  }
+
+  #noteError(error: Error): void {
+    const { logger, metrics } = this.#services;
+    const isHandshake = 'meta' in error;
+    if (isHandshake) metrics.tlsHandshakeFailures.inc({ listener: this.#options.name });
+    const remote = 'remoteAddress' in error ? error.remoteAddress : undefined;
+    logger.debug(
+      { event: isHandshake ? 'tls.fail' : 'conn.error', remote, reason: error.message },
+      'connection failed',
+    );
+  }
+}
+
+/** What the library asks for the context of a handshake: always the one in force now. */
+class CurrentContext extends Map<string, SecureContext> {
+  readonly #tls: TlsContext;
+
+  constructor(tls: TlsContext) {
+    super();
+    this.#tls = tls;
+  }
+
+  override get(): SecureContext {
+    return this.#tls.current;
+  }
+}

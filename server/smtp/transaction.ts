@@ -1,0 +1,49 @@
+import type { SMTPServerEnvelope, SMTPServerSession } from 'smtp-server';
+import { parseAddress, type MailAddress } from '#shared/text/address.ts';
+import type { AccountId } from '#shared/base/ids.ts';
+import type { Recipient } from '#server/delivery/deliver-message.ts';
+import { replies, SmtpRefusal, type Reply } from './fault-to-reply.ts';
+
+const ascii = /^[\x00-\x7f]*$/;
+
+/** Who logged in. */
+export type SmtpUser = { readonly accountId: AccountId; readonly address: string };
+
+/** What is known of a mail transaction beside the library's envelope. */
+export class Transaction {
+  sender = '';
+  /** Accounts by recipient address, as it was accepted. */
+  readonly recipients = new Map<string, readonly Recipient[]>();
+  /** Bytes that MAIL declared with SIZE, 0 where it didn't. */
+  declaredBytes = 0;
+
+  get accounts(): number {
+    let accounts = 0;
+    for (const found of this.recipients.values()) accounts += found.length;
+    return accounts;
+  }
+}
+
+/** The library makes a new envelope with each reset, so what hangs on it ends with the transaction. */
+const transactions = new WeakMap<SMTPServerEnvelope, Transaction>();
+
+export function transactionOf(session: SMTPServerSession): Transaction {
+  const known = transactions.get(session.envelope);
+  if (known !== undefined) return known;
+  const transaction = new Transaction();
+  transactions.set(session.envelope, transaction);
+  return transaction;
+}
+
+export function userOf(session: SMTPServerSession): SmtpUser | null {
+  return (session.user as SmtpUser | false | undefined) || null;
+}
+
+/** The address in its canonical form; refuses what is none, and UTF-8 without SMTPUTF8 (RFC 6531 section 3.5). */
+export function readAddress(text: string, session: SMTPServerSession, ifBad: Reply): MailAddress {
+  const address = parseAddress(text);
+  if (address === null) throw new SmtpRefusal(ifBad);
+  if (!ascii.test(address.localPart) && session.envelope.smtpUtf8 !== true)
+    throw new SmtpRefusal(replies.needsSmtpUtf8);
+  return address;
+}
