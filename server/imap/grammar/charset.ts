@@ -15,7 +15,9 @@ export const decodeUtf8: Decode = decodeWith(new TextDecoder('utf-8', { fatal: t
 function decodeWith(decoder: TextDecoder): Decode {
   return (bytes) => {
     try {
-      return decoder.decode(Buffer.from(bytes, 'latin1'));
+      const text = decoder.decode(Buffer.from(bytes, 'latin1'));
+      // RFC 3501 section 9 "CHAR8" has no NUL, but UTF-16 may spell one; the database can't hold it.
+      return text.includes('\0') ? null : text;
     } catch {
       // The decoder is fatal: the bytes are not of its charset.
       return null;
