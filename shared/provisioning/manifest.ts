@@ -1,0 +1,245 @@
+/**
+ * YAML manifests as typed resources. Everything that is wrong is reported at once, each with its file, line and
+ * column; a resource that has a fault is left out.
+ */
+import { isMap, isPair, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
+import type { Document, Node, YAMLError } from 'yaml';
+import { z } from 'zod';
+import { resourceUid } from './identity.ts';
+import { mailAliasSpec } from './mail-alias.ts';
+import type { MailAliasSpec } from './mail-alias.ts';
+import { mailDomainSpec, mailDomainWithoutEffect } from './mail-domain.ts';
+import type { MailDomainSpec } from './mail-domain.ts';
+import { mailboxSpec } from './mailbox.ts';
+import type { MailboxSpec } from './mailbox.ts';
+import { objectName } from './schema-parts.ts';
+import { secretBody, secretValues } from './secret.ts';
+
+/** Bytes of one manifest file. */
+export const maxManifestBytes = 16 * 1024 * 1024;
+
+export type ManifestFile = { readonly name: string; readonly text: string };
+
+export type Place = { readonly file: string; readonly line: number; readonly column: number };
+export type ManifestFault = Place & { readonly message: string };
+
+type Path = readonly (string | number)[];
+
+/** What all resources have. `at` says where a field stands, or what is nearest to it. */
+export type Resource<Kind extends string = string, Spec = unknown> = {
+  readonly kind: Kind;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly spec: Spec;
+  readonly at: (path: Path) => Place;
+};
+
+export type MailDomainResource = Resource<'MailDomain', MailDomainSpec>;
+export type MailboxResource = Resource<'Mailbox', MailboxSpec>;
+export type MailAliasResource = Resource<'MailAlias', MailAliasSpec>;
+export type SecretResource = Resource<'Secret', ReadonlyMap<string, string>>;
+
+export type Resources = {
+  readonly domains: readonly MailDomainResource[];
+  readonly mailboxes: readonly MailboxResource[];
+  readonly aliases: readonly MailAliasResource[];
+  readonly secrets: readonly SecretResource[];
+};
+
+export type Manifests = {
+  readonly resources: Resources;
+  readonly faults: readonly ManifestFault[];
+  /** What is accepted but has no effect yet. */
+  readonly notices: readonly ManifestFault[];
+};
+
+const ours = 'postrider.dev/v1alpha1';
+
+const strings = z.record(z.string(), z.string());
+/** What a person writes, and what `kubectl get -o yaml` adds. */
+const metadata = z.strictObject({
+  name: objectName,
+  namespace: objectName.max(63).default('default'),
+  labels: strings.optional(),
+  annotations: strings.default({}),
+  finalizers: z.unknown().optional(),
+  ownerReferences: z.unknown().optional(),
+  managedFields: z.unknown().optional(),
+  uid: z.unknown().optional(),
+  resourceVersion: z.unknown().optional(),
+  generation: z.unknown().optional(),
+  creationTimestamp: z.unknown().optional(),
+});
+
+const head = { apiVersion: z.literal(ours), metadata, status: z.unknown().optional() };
+const schemas = {
+  MailDomain: z.strictObject({ ...head, kind: z.literal('MailDomain'), spec: mailDomainSpec }),
+  Mailbox: z.strictObject({ ...head, kind: z.literal('Mailbox'), spec: mailboxSpec }),
+  MailAlias: z.strictObject({ ...head, kind: z.literal('MailAlias'), spec: mailAliasSpec }),
+  Secret: z.strictObject({ apiVersion: z.literal('v1'), kind: z.literal('Secret'), metadata, ...secretBody }),
+} as const;
+
+const laterKinds: Readonly<Record<string, string>> = {
+  MailServer: 'an installation without a cluster is configured by the environment (see: postrider config)',
+  MailRoute: 'it comes with sending to other domains',
+  MailPolicy: 'it comes with the filters',
+  MailCredential: 'it comes with sending to other domains',
+};
+
+/** Reads all files; what is there twice, in whichever files, is a fault. */
+export function parseManifests(files: readonly ManifestFile[]): Manifests {
+  const faults: ManifestFault[] = [];
+  const notices: ManifestFault[] = [];
+  const resources = {
+    domains: new Array<MailDomainResource>(),
+    mailboxes: new Array<MailboxResource>(),
+    aliases: new Array<MailAliasResource>(),
+    secrets: new Array<SecretResource>(),
+  };
+  const seen = new Map<string, Place>();
+  for (const source of files.flatMap((file) => documents(file, faults))) {
+    const value = parseResource(source, faults);
+    if (!value) continue;
+    const resource = describe(source, value.kind, value.metadata);
+    const id = `${resource.kind} ${resource.namespace}/${resource.name}`;
+    const first = seen.get(id);
+    if (first) {
+      const where = `${first.file}:${first.line}`;
+      faults.push({ ...source.at(['metadata', 'name']), message: `${id} is there twice, first in ${where}` });
+      continue;
+    }
+    seen.set(id, source.at(['metadata', 'name']));
+    if (value.kind === 'MailDomain') {
+      resources.domains.push({ ...resource, kind: value.kind, spec: value.spec });
+      notices.push(...withoutEffect(source, id, value.spec));
+    } else if (value.kind === 'Mailbox') resources.mailboxes.push({ ...resource, kind: value.kind, spec: value.spec });
+    else if (value.kind === 'MailAlias') resources.aliases.push({ ...resource, kind: value.kind, spec: value.spec });
+    else resources.secrets.push({ ...resource, kind: value.kind, spec: secretValues(value) });
+  }
+  return { resources, faults: inOrder(faults, files), notices };
+}
+
+/** As they stand in the files: syntax is found before anything else. */
+function inOrder(faults: readonly ManifestFault[], files: readonly ManifestFile[]): readonly ManifestFault[] {
+  const places = new Map(files.map(({ name }, i) => [name, i]));
+  const place = ({ file }: ManifestFault): number => places.get(file) ?? 0;
+  return faults.toSorted((a, b) => place(a) - place(b) || a.line - b.line || a.column - b.column);
+}
+
+type Source = { readonly document: Document.Parsed; readonly at: (path: Path) => Place };
+type Value = { [Kind in keyof typeof schemas]: z.output<(typeof schemas)[Kind]> }[keyof typeof schemas];
+
+function documents(file: ManifestFile, faults: ManifestFault[]): readonly Source[] {
+  const lines = new LineCounter();
+  const found: Source[] = [];
+  for (const document of parseAllDocuments(file.text, { lineCounter: lines })) {
+    const placeOf = (offset: number): Place => {
+      const { line, col } = lines.linePos(offset);
+      return { file: file.name, line: Math.max(1, line), column: Math.max(1, col) };
+    };
+    for (const error of document.errors) faults.push({ ...placeOf(error.pos[0]), message: firstLine(error) });
+    // An empty document, such as comments between two "---", is nothing.
+    if (document.errors.length === 0 && document.contents !== null) {
+      found.push({ document, at: (path) => placeOf(offsetOf(document, path)) });
+    }
+  }
+  return found;
+}
+
+/** The library adds the source text below. */
+function firstLine(error: YAMLError): string {
+  return `not YAML: ${error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? ''}`;
+}
+
+/** Of the key that the path leads to, or of what is nearest above it. */
+function offsetOf(document: Document.Parsed, path: Path): number {
+  for (let length = path.length; length > 0; length--) {
+    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true);
+    const key = path[length - 1];
+    if (isMap(parent)) {
+      const pair = parent.items.find((item) => isPair(item) && isScalar(item.key) && String(item.key.value) === key);
+      const start = (pair?.key as Node | undefined)?.range?.[0];
+      if (start !== undefined) return start;
+    }
+    const start = (document.getIn(path.slice(0, length), true) as Node | undefined)?.range?.[0];
+    if (start !== undefined) return start;
+  }
+  return document.contents?.range[0] ?? 0;
+}
+
+function parseResource(source: Source, faults: ManifestFault[]): Value | null {
+  const value = toPlainValue(source, faults);
+  if (value === undefined) return null;
+  const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined;
+  if (typeof kind !== 'string' || !Object.hasOwn(schemas, kind)) {
+    faults.push({ ...source.at(['kind']), message: unknownKind(kind) });
+    return null;
+  }
+  const result = schemas[kind as keyof typeof schemas].safeParse(value);
+  if (result.success) return result.data;
+  for (const issue of result.error.issues) faults.push(...describeIssue(source, kind, issue));
+  return null;
+}
+
+/** Without anchors: their expansion has no bound worth trusting, and no manifest needs them. */
+function toPlainValue(source: Source, faults: ManifestFault[]): unknown {
+  let hasAlias = false;
+  visit(source.document, {
+    Alias: () => {
+      hasAlias = true;
+      return visit.BREAK;
+    },
+  });
+  if (!hasAlias) return source.document.toJS();
+  faults.push({ ...source.at([]), message: 'YAML aliases (*name) are not read; write the value out' });
+  return undefined;
+}
+
+function unknownKind(kind: unknown): string {
+  if (kind === undefined) return 'kind is missing';
+  const reason = laterKinds[String(kind)];
+  if (reason !== undefined) return `${String(kind)} is not available yet: ${reason}`;
+  return `kind ${JSON.stringify(kind)} is not known; known are ${Object.keys(schemas).join(', ')}`;
+}
+
+function describeIssue(source: Source, kind: string, issue: z.core.$ZodIssue): readonly ManifestFault[] {
+  const path = issue.path.map((step) => (typeof step === 'number' ? step : String(step)));
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({
+      ...source.at([...path, key]),
+      message: `${kind}: ${formatPath([...path, key])} is not a field of this kind`,
+    }));
+  }
+  const isMissing = source.document.getIn(path) === undefined;
+  const message = isMissing && issue.code !== 'custom' ? 'is missing' : lowerFirst(issue.message);
+  return [{ ...source.at(path), message: `${kind}: ${formatPath(path)} ${message}` }];
+}
+
+function lowerFirst(text: string): string {
+  return text.startsWith('Invalid') ? `is not valid: ${text.replace(/^Invalid \w+: /, '')}` : text;
+}
+
+function formatPath(path: Path): string {
+  return path.map((step, i) => (typeof step === 'number' ? `[${step}]` : i === 0 ? step : `.${step}`)).join('');
+}
+
+function describe<Kind extends string>(
+  source: Source,
+  kind: Kind,
+  { namespace, name, annotations }: z.output<typeof metadata>,
+): Omit<Resource<Kind>, 'spec'> {
+  return { kind, namespace, name, uid: resourceUid(kind, namespace, name), annotations, at: source.at };
+}
+
+function withoutEffect(source: Source, id: string, spec: MailDomainSpec): readonly ManifestFault[] {
+  return mailDomainWithoutEffect
+    .filter((key) => spec[key] !== undefined)
+    .map((key) => ({ ...source.at(['spec', key]), message: `${id}: spec.${key} has no effect yet` }));
+}
+
+/** "file:line:column: message", as editors understand it. */
+export function formatFault(fault: ManifestFault): string {
+  return `${fault.file}:${fault.line}:${fault.column}: ${fault.message}`;
+}
