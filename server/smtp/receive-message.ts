@@ -147,6 +147,7 @@ function traceFacts(
 /** RFC 3848; RFC 6531 section 4.3 where SMTPUTF8 was used. */
 function transmissionType(session: SMTPServerSession): TransmissionType {
   if (session.openingCommand !== 'EHLO') return 'SMTP';
-  const suffix = `${session.secure ? 'S' : ''}${userOf(session) !== null ? 'A' : ''}`;
-  return `${session.envelope.smtpUtf8 === true ? 'UTF8SMTP' : 'ESMTP'}${suffix}`;
+  const base = session.envelope.smtpUtf8 === true ? 'UTF8SMTP' : 'ESMTP';
+  if (userOf(session) === null) return session.secure ? `${base}S` : base;
+  return session.secure ? `${base}SA` : `${base}A`;
 }
