@@ -18,12 +18,13 @@ run: node_modules/.package-lock.json ## Run the whole mail service on this machi
 test: node_modules/.package-lock.json ## Run every test against real servers and clients
 	@$(NODE) tools/run-tests.ts
 
-check: node_modules/.package-lock.json ## Types, lint, format, layers, import circles, unused exports, requirements
+check: node_modules/.package-lock.json ## Types, lint, format, layers, import circles, unused exports, requirements, reference pages
 	$(NODE) $(BIN)/tsc
 	$(NODE) $(BIN)/oxlint --type-aware
 	$(NODE) $(BIN)/prettier --check --log-level warn .
 	$(NODE) tools/check-layers.ts
 	$(NODE) tools/check-requirements.ts
+	$(NODE) tools/generate-docs.ts --check
 	$(NODE) $(BIN)/knip
 
 format: node_modules/.package-lock.json ## Format every file
