@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readFileSync } from 'node:fs';
+import { ImapFlow } from 'imapflow';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { unreachable } from '#shared/base/unreachable.ts';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '#server/embedded/embedded-postgres.ts';
+import { chosenPorts, startService, users, type Service, type ServicePorts } from '../harness/service.ts';
+import { PostgresGate } from './postgres-gate.ts';
+import { makeMessage, SmtpLoad, type LoadMessage } from './smtp-load.ts';
+
+/** Kills that must have hit each moment. */
+const hitsWanted = 10;
+/** Connections of the sender. */
+const sessions = 6;
+const team = [users.alice.address, users.bob.address];
+
+/** What a kill can hit. */
+type Moment = 'inside-data' | 'batch-forms' | 'commit-sent' | 'committed';
+
+/**
+ * kill -9 of the server at moments that are known, not hoped for: the gate before Postgres says where the
+ * delivery's statement is, the sender where its messages are. Senders retry; the database is durable (fsync on).
+ */
+describe('kill -9 of the server under load', () => {
+  let folder: string;
+  let postgres: EmbeddedPostgres;
+  let gate: PostgresGate;
+  let ports: ServicePorts;
+  let service: Service;
+  const sent: LoadMessage[] = [];
+  /** Messages that were in the statement or behind it when a kill came after it was sent: they may be there twice. */
+  const maybeTwice = new Set<string>();
+  const hits: Record<Moment, number> = { 'inside-data': 0, 'batch-forms': 0, 'commit-sent': 0, committed: 0 };
+
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(os.tmpdir(), 'postrider-chaos-'));
+    postgres = await startEmbeddedPostgres({ directory: path.join(folder, 'pg'), logger: pino({ level: 'silent' }) });
+    const upstreamSocket = path.join(new URL(postgres.url).searchParams.get('host') ?? '', '.s.PGSQL.5432');
+    gate = await PostgresGate.open({ upstreamSocket, watch: /\bstore_batch\s*\(/ });
+    ports = await chosenPorts();
+    service = await start();
+  });
+  afterAll(async () => {
+    await service?.[Symbol.asyncDispose]();
+    await gate?.[Symbol.asyncDispose]();
+    await postgres?.[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  function start(): Promise<Service> {
+    const databaseUrl = `postgresql://postrider@127.0.0.1:${gate.port}/postrider`;
+    return startService({ databaseUrl, dataDirectory: path.join(folder, 'data'), ports });
+  }
+
+  function kill(): void {
+    service.process.kill('SIGKILL');
+  }
+
+  /** Waits for the moment and kills in the same turn; true when the kill hit it. */
+  async function killAt(moment: Moment, load: SmtpLoad): Promise<boolean> {
+    const waitingAtKill = (): readonly string[] =>
+      [...load.phases].filter(([, phase]) => phase === 'waiting').map(([id]) => id);
+    switch (moment) {
+      case 'inside-data': {
+        load.dwellMs = 30;
+        const isHit = await until(() => load.count('data') > 0);
+        kill();
+        return isHit;
+      }
+      case 'batch-forms': {
+        // The statement of one batch is answered late; what comes meanwhile collects behind it.
+        gate.hold();
+        const isHit = await until(() => load.count('waiting') === sessions);
+        for (const id of waitingAtKill()) maybeTwice.add(id);
+        kill();
+        return isHit;
+      }
+      case 'commit-sent':
+      case 'committed': {
+        gate.hold();
+        return new Promise<boolean>((resolve) => {
+          const timeout = setTimeout(() => resolve(false), 10_000);
+          gate.once(moment === 'committed' ? 'answered' : 'sent', () => {
+            kill();
+            for (const id of waitingAtKill()) maybeTwice.add(id);
+            clearTimeout(timeout);
+            resolve(true);
+          });
+        });
+      }
+      default:
+        return unreachable(moment);
+    }
+  }
+
+  async function round(moment: Moment, n: number): Promise<void> {
+    const messages = Array.from({ length: 24 }, (_, i) => {
+      const to = i % 3 === 0 ? team : [team[i % 2] as string];
+      // One in twelve is larger than what is held in memory.
+      return makeMessage(`${moment}-${n}-${i}`, to, i % 12 === 7 ? 1_500_000 : 500 + i * 900);
+    });
+    sent.push(...messages);
+    const load = new SmtpLoad(ports.smtp, messages);
+    const stop = AbortSignal.timeout(60_000);
+    const running = load.run(sessions, stop);
+    await until(() => load.count('accepted') >= 4);
+    if (await killAt(moment, load)) hits[moment]++;
+    load.dwellMs = 0;
+    await service.stop();
+    gate.release();
+    service = await start();
+    await running;
+    expect(load.count('accepted')).toBe(messages.length);
+  }
+
+  test.each<Moment>(['inside-data', 'batch-forms', 'commit-sent', 'committed'])(
+    'at least ten kills hit: %s',
+    { timeout: 240_000 },
+    async (moment) => {
+      for (let n = 0; hits[moment] < hitsWanted && n < hitsWanted * 2; n++) await round(moment, n);
+      expect(hits[moment]).toBeGreaterThanOrEqual(hitsWanted);
+    },
+  );
+
+  test(
+    'every accepted message is there, whole; only those in a sent statement may be there twice',
+    { timeout: 120_000 },
+    async () => {
+      for (const user of [users.alice, users.bob]) {
+        const expected = new Map(
+          sent.filter(({ to }) => to.includes(user.address)).map((message) => [message.sha256, message]),
+        );
+        const found = await countMessages(service, user);
+        const foreign = [...found.keys()].filter((hash) => !expected.has(hash));
+        expect(foreign, 'messages in part, or changed').toEqual([]);
+        const missing = [...expected.keys()].filter((hash) => !found.has(hash));
+        expect(missing, 'accepted and lost').toEqual([]);
+        const twice = [...found].filter(([, count]) => count > 1).map(([hash]) => expected.get(hash)?.id ?? '');
+        expect(
+          twice.filter((id) => !maybeTwice.has(id)),
+          'duplicates that no kill explains',
+        ).toEqual([]);
+        console.log(`${user.address}: ${expected.size} messages, ${twice.length} of them more than once`, hits);
+      }
+    },
+  );
+});
+
+async function until(condition: () => boolean): Promise<boolean> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > deadline) return false;
+    await sleep(1);
+  }
+  return true;
+}
+
+/** How often each message is in the inbox, by the SHA-256 of its bytes without the trace fields before them. */
+async function countMessages(
+  service: Service,
+  user: { address: string; password: string },
+): Promise<Map<string, number>> {
+  const client = new ImapFlow({
+    host: 'localhost',
+    port: service.ports.imapTls,
+    secure: true,
+    auth: { user: user.address, pass: user.password },
+    tls: { ca: readFileSync(service.certificateFile) },
+    logger: false,
+  });
+  await client.connect();
+  const found = new Map<string, number>();
+  try {
+    await client.mailboxOpen('INBOX');
+    for await (const { source } of client.fetch('1:*', { source: true })) {
+      const bytes = source ?? Buffer.alloc(0);
+      const hash = createHash('sha256')
+        .update(bytes.subarray(bytes.indexOf('From: load@')))
+        .digest('hex');
+      found.set(hash, (found.get(hash) ?? 0) + 1);
+    }
+  } finally {
+    await client.logout();
+  }
+  return found;
+}

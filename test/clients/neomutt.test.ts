@@ -1,0 +1,59 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { lacks } from '../harness/programs.ts';
+import { startService } from '../harness/service.ts';
+
+describe.skipIf(lacks('neomutt', 'curl'))('neomutt', () => {
+  test('lists the inbox', async () => {
+    await using service = await startService();
+    await service.deliver(
+      service.users.alice.address,
+      'From: Carol <carol@sender.test>\r\nSubject: seen on a screen\r\n\r\nbody\r\n',
+    );
+    await service.deliver(
+      service.users.alice.address,
+      'From: Dave <dave@sender.test>\r\nSubject: and a second one\r\n\r\nbody\r\n',
+    );
+    const home = await mkdtemp(path.join(os.tmpdir(), 'postrider-neomutt-'));
+    const { address, password } = service.users.alice;
+    const rc = [
+      `set folder = "imaps://localhost:${service.ports.imapTls}"`,
+      `set spoolfile = "imaps://localhost:${service.ports.imapTls}/INBOX"`,
+      `set imap_user = "${address}"`,
+      `set imap_pass = "${password}"`,
+      `set certificate_file = "${service.certificateFile}"`,
+      'set ssl_verify_host = no',
+      'set ssl_use_system_certs = no',
+      'set mail_check_stats = no',
+      'set read_only = yes',
+      'unset wait_key',
+    ];
+    await writeFile(path.join(home, 'rc'), `${rc.join('\n')}\n`);
+    const screen = await screenUntil(home, /and a second one/);
+    expect(screen).toContain('seen on a screen');
+    expect(screen).toContain('Carol');
+    expect(screen).toMatch(/Msgs:2/);
+    await rm(home, { recursive: true, force: true });
+  });
+});
+
+/** A terminal program needs a terminal: `script` (bsdutils) gives it one. Types q when the pattern has shown. */
+function screenUntil(home: string, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const command = `stty cols 120 rows 40; neomutt -n -F ${home}/rc`;
+    const child = spawn('script', ['-q', '-e', '-c', command, '/dev/null'], {
+      env: { ...process.env, TERM: 'vt100', HOME: home, LC_ALL: 'C.UTF-8' },
+      timeout: 30_000,
+    });
+    let shown = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      shown += chunk.toString();
+      if (pattern.test(shown)) child.stdin.write('q');
+    });
+    child.once('error', reject);
+    child.once('close', () => resolve(shown));
+  });
+}
