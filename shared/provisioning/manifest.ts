@@ -107,7 +107,7 @@ export function parseManifests(files: readonly ManifestFile[]): Manifests {
     const first = seen.get(id);
     if (first) {
       const where = `${first.file}:${first.line}`;
-      faults.push({ ...source.at(['metadata', 'name']), message: `${id} is there twice, first in ${where}` });
+      faults.push(faultAt(source.at(['metadata', 'name']), `${id} is there twice, first in ${where}`));
       continue;
     }
     seen.set(id, source.at(['metadata', 'name']));
@@ -139,7 +139,7 @@ function documents(file: ManifestFile, faults: ManifestFault[]): readonly Source
       const { line, col } = lines.linePos(offset);
       return { file: file.name, line: Math.max(1, line), column: Math.max(1, col) };
     };
-    for (const error of document.errors) faults.push({ ...placeOf(error.pos[0]), message: firstLine(error) });
+    for (const error of document.errors) faults.push(faultAt(placeOf(error.pos[0]), firstLine(error)));
     // An empty document, such as comments between two "---", is nothing.
     if (document.errors.length === 0 && document.contents !== null) {
       found.push({ document, at: (path) => placeOf(offsetOf(document, path)) });
@@ -174,7 +174,7 @@ function parseResource(source: Source, faults: ManifestFault[]): Value | null {
   if (value === undefined) return null;
   const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined;
   if (typeof kind !== 'string' || !Object.hasOwn(schemas, kind)) {
-    faults.push({ ...source.at(['kind']), message: unknownKind(kind) });
+    faults.push(faultAt(source.at(['kind']), unknownKind(kind)));
     return null;
   }
   const result = schemas[kind as keyof typeof schemas].safeParse(value);
@@ -193,28 +193,27 @@ function toPlainValue(source: Source, faults: ManifestFault[]): unknown {
     },
   });
   if (!hasAlias) return source.document.toJS();
-  faults.push({ ...source.at([]), message: 'YAML aliases (*name) are not read; write the value out' });
+  faults.push(faultAt(source.at([]), 'YAML aliases (*name) are not read; write the value out'));
   return undefined;
 }
 
 function unknownKind(kind: unknown): string {
   if (kind === undefined) return 'kind is missing';
-  const reason = laterKinds[String(kind)];
-  if (reason !== undefined) return `${String(kind)} is not available yet: ${reason}`;
+  const reason = typeof kind === 'string' ? laterKinds[kind] : undefined;
+  if (reason !== undefined) return `${kind as string} is not available yet: ${reason}`;
   return `kind ${JSON.stringify(kind)} is not known; known are ${Object.keys(schemas).join(', ')}`;
 }
 
 function describeIssue(source: Source, kind: string, issue: z.core.$ZodIssue): readonly ManifestFault[] {
   const path = issue.path.map((step) => (typeof step === 'number' ? step : String(step)));
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
-      ...source.at([...path, key]),
-      message: `${kind}: ${formatPath([...path, key])} is not a field of this kind`,
-    }));
+    return issue.keys.map((key) =>
+      faultAt(source.at([...path, key]), `${kind}: ${formatPath([...path, key])} is not a field of this kind`),
+    );
   }
   const isMissing = source.document.getIn(path) === undefined;
   const message = isMissing && issue.code !== 'custom' ? 'is missing' : lowerFirst(issue.message);
-  return [{ ...source.at(path), message: `${kind}: ${formatPath(path)} ${message}` }];
+  return [faultAt(source.at(path), `${kind}: ${formatPath(path)} ${message}`)];
 }
 
 function lowerFirst(text: string): string {
@@ -236,7 +235,11 @@ function describe<Kind extends string>(
 function withoutEffect(source: Source, id: string, spec: MailDomainSpec): readonly ManifestFault[] {
   return mailDomainWithoutEffect
     .filter((key) => spec[key] !== undefined)
-    .map((key) => ({ ...source.at(['spec', key]), message: `${id}: spec.${key} has no effect yet` }));
+    .map((key) => faultAt(source.at(['spec', key]), `${id}: spec.${key} has no effect yet`));
+}
+
+export function faultAt({ file, line, column }: Place, message: string): ManifestFault {
+  return { file, line, column, message };
 }
 
 /** "file:line:column: message", as editors understand it. */

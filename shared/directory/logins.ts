@@ -1,0 +1,43 @@
+import type { AccountId } from '#shared/base/ids.ts';
+
+/** Credentials of one account that are looked at in a login: hashing each takes 35 to 70 ms. */
+export const maxCredentials = 20;
+
+export type LoginCredential = {
+  readonly id: string;
+  /** Higher after each change of the password. */
+  readonly version: bigint;
+  /** argon2id, as a PHC string. */
+  readonly passwordHash: string;
+};
+
+/** An account that may be logged in to, if the password is right and it isn't suspended. */
+export type LoginAccount = {
+  readonly accountId: AccountId;
+  /** Its own, also where the login was a further address. */
+  readonly address: string;
+  /** It, or its domain. */
+  readonly isSuspended: boolean;
+  /** At most `maxCredentials`, the primary one first. */
+  readonly credentials: readonly LoginCredential[];
+};
+
+export type CredentialKey = { readonly accountId: AccountId; readonly id: string };
+
+/** What logging in needs of storage. Every method throws MailError unavailable when it can't be reached. */
+export interface LoginDirectory {
+  /**
+   * By an address of the account, its own or a further one, also at an alias domain; case makes no difference. Null:
+   * there is none, or its resource is gone.
+   */
+  accountByLogin(login: string): Promise<LoginAccount | null>;
+  /** Says that the credentials were used at `at`. */
+  noteUse(keys: readonly CredentialKey[], at: Date): Promise<void>;
+  /** Puts another hash of the same password, unless the password was changed since `version`. */
+  replaceHash(key: CredentialKey, version: bigint, passwordHash: string): Promise<void>;
+  /**
+   * For development mode: the account with this address in one of our domains, made now if need be, with its
+   * mailboxes. Null: the domain is not ours, or the address is an alias's or of a deleted resource.
+   */
+  findOrMakeAccount(login: string): Promise<LoginAccount | null>;
+}
