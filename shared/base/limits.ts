@@ -33,6 +33,9 @@ export const maxMimeParts = 10_000;
 /** Bytes of one header section that are parsed; what is beyond is body to the index, never lost. */
 export const maxHeaderBytes = 8 * 1024 * 1024;
 
+/** Addresses that the ENVELOPEs of one message and the messages in it tell; beyond they are only in the header. */
+export const maxEnvelopeAddresses = 50_000;
+
 /** Keywords a mailbox can hold: one bit each in its pages. */
 export const maxKeywords = 128;
 
