@@ -1,0 +1,106 @@
+/**
+ * What IMAP SEARCH looks through (RFC 3501 section 6.4.4): header fields and text, decoded from transfer
+ * encoding, charset and encoded words. Large bodies pass through in pieces.
+ */
+import { charsetDecoder } from './charset.ts';
+import { decodeEncodedWords } from './encoded-word.ts';
+import { fieldSpans, unfold } from './header.ts';
+import type { Part } from './part.ts';
+import { transferDecoder } from './transfer-encoding.ts';
+
+/** Bytes `start` to `end` (exclusive) of the message, in chunks. */
+export type ReadBytes = (start: number, end: number) => AsyncIterable<Buffer>;
+
+/**
+ * Text as it is compared: compatibility forms unified (Unicode NFKC) and in lower case, so that case, width
+ * and the composition of accents don't matter; accents themselves do. Needle and text are both folded.
+ */
+export function foldText(text: string): string {
+  return text.normalize('NFKC').toLowerCase();
+}
+
+/** The decoded values of all fields of this name; `header` is a binary string. */
+export function fieldTexts(header: string, name: string): string[] {
+  const wanted = name.toLowerCase();
+  const texts: string[] = [];
+  for (const field of fieldSpans(header)) {
+    if (field.hasColon && field.name === wanted) texts.push(decodedValue(header, field));
+  }
+  return texts;
+}
+
+/** The decoded header section, one field a line as `name: value`; `header` is a binary string. */
+export function headerText(header: string): string {
+  const lines: string[] = [];
+  for (const field of fieldSpans(header)) {
+    const name = header.slice(field.start, field.hasColon ? field.valueStart : field.end).trimEnd();
+    lines.push(field.hasColon ? `${name} ${decodedValue(header, field)}\n` : `${decodeEncodedWords(name)}\n`);
+  }
+  return lines.join('');
+}
+
+/**
+ * The decoded text of all text parts, and the headers of the messages inside, in their order. Pieces end at
+ * line breaks where lines aren't longer than `maxPieceLength`; a line break stands between parts.
+ */
+export async function* bodyText(root: Part, read: ReadBytes): AsyncGenerator<string, void, void> {
+  for (const part of partsInOrder(root)) {
+    if (part.type === 'text') {
+      yield* partText(part, read);
+      yield '\n';
+    } else if (part.type === 'message' && part.subtype === 'rfc822') {
+      const message = part.children[0];
+      if (message) yield headerText(await readHeader(message, read));
+    }
+  }
+}
+
+/** Whether the pieces, joined, contain the text, both folded; holds back no more than the text's length. */
+export async function containsText(pieces: AsyncIterable<string>, text: string): Promise<boolean> {
+  const needle = foldText(text);
+  if (needle === '') return true;
+  let tail = '';
+  for await (const piece of pieces) {
+    const folded = tail + foldText(piece);
+    if (folded.includes(needle)) return true;
+    tail = needle.length > 1 ? folded.slice(1 - needle.length) : '';
+  }
+  return false;
+}
+
+/** UTF-16 units after which a piece of text is cut even inside a line. */
+const maxPieceLength = 64 * 1024;
+
+function decodedValue(header: string, field: { readonly valueStart: number; readonly end: number }): string {
+  return decodeEncodedWords(unfold(header.slice(field.valueStart, field.end)));
+}
+
+function partsInOrder(root: Part): readonly Part[] {
+  const found: Part[] = [];
+  const visit = (part: Part): void => {
+    found.push(part);
+    part.children.forEach(visit);
+  };
+  visit(root);
+  return found;
+}
+
+async function readHeader(message: Part, read: ReadBytes): Promise<string> {
+  const pieces: string[] = [];
+  for await (const chunk of read(message.headerStart, message.bodyStart)) pieces.push(chunk.toString('latin1'));
+  return pieces.join('');
+}
+
+async function* partText(part: Part, read: ReadBytes): AsyncGenerator<string, void, void> {
+  const transfer = transferDecoder(part.encoding);
+  const charset = charsetDecoder(part.charset);
+  let held = '';
+  for await (const chunk of read(part.bodyStart, part.end)) {
+    held += charset.write(transfer.write(chunk));
+    const cut = held.lastIndexOf('\n') + 1 || (held.length > maxPieceLength ? held.length : 0);
+    if (cut === 0) continue;
+    yield held.slice(0, cut);
+    held = held.slice(cut);
+  }
+  yield held + charset.write(transfer.end()) + charset.end();
+}
