@@ -40,10 +40,10 @@ const parsers: Readonly<Record<number, (text: string) => unknown>> = {
   [typeId.date]: (text: string) => text,
 };
 
-const types: pg.CustomTypesConfig = {
-  getTypeParser: ((id: number, format?: 'text' | 'binary') =>
-    parsers[id] ?? pg.types.getTypeParser(id, format)) as typeof pg.types.getTypeParser,
-};
+const getTypeParser: typeof pg.types.getTypeParser = (id, format) =>
+  parsers[id as number] ?? (pg.types.getTypeParser(id, format) as unknown);
+
+const types: pg.CustomTypesConfig = { getTypeParser };
 
 /** Opens nothing yet: the first query connects. */
 export function createDatabase(options: DatabaseOptions): PostgresDatabase {

@@ -51,7 +51,7 @@ type EmailTable = {
   readonly size: bigint;
   readonly envelope: string;
   readonly bodystructure: string;
-  readonly parts: Buffer;
+  readonly parts: string;
   readonly sent_at: Date | null;
   readonly sent_day: string | null;
 };

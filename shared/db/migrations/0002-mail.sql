@@ -88,7 +88,7 @@ create table email (
   envelope text not null,
   bodystructure text not null,
   -- Where the MIME parts lie in the blob.
-  parts bytea not null,
+  parts text not null,
   -- The Date field, and its calendar day as written there.
   sent_at timestamptz,
   sent_day text,
@@ -219,11 +219,11 @@ $$;
 --              the item whose email row it shares, from 1), _account, _mailbox (0: INBOX), _prefix, _flags,
 --              _keywords (blank between them), _date (null: now), _checked (refuse when over quota)
 -- Returns a JSON array: for each item [mailbox, uid, modseq, uidvalidity] or the reason for its job's refusal
--- (no-such-account, no-such-mailbox, over-quota, uids-used-up, blob-gone).
+-- (no-such-account, no-such-mailbox, over-quota with the limit, uids-used-up, blob-gone).
 create function store_batch(
   _batch uuid,
   _hash bytea[], _size int8[], _raw bytea[],
-  _blob int4[], _envelope text[], _bodystructure text[], _parts bytea[], _sent_at timestamptz[], _sent_day text[],
+  _blob int4[], _envelope text[], _bodystructure text[], _parts text[], _sent_at timestamptz[], _sent_day text[],
   _job int4[], _message int4[], _email int4[], _account int8[], _mailbox int8[], _prefix bytea[], _flags int4[],
   _keywords text[], _date timestamptz[], _checked bool[]
 ) returns json language plpgsql as $$
@@ -256,7 +256,7 @@ begin
       select c.ord, c.box, max(case
           when s.account_id is null then 'no-such-account'
           when m.id is null then 'no-such-mailbox'
-          when c.checked and s.used_bytes + c.job_bytes > a.quota_bytes then 'over-quota'
+          when c.checked and s.used_bytes + c.job_bytes > a.quota_bytes then 'over-quota ' || a.quota_bytes
           when m.uidnext + array_length(_job, 1) > 4294967295 then 'uids-used-up'
           when _hash[_blob[c.message]] <> all (coalesce(_held, '{}')) then 'blob-gone'
         end) over (partition by c.job) as fault

@@ -1,0 +1,153 @@
+/** A batch of messages as the arguments of the SQL function store_batch (0002-mail.sql), and its answer. */
+import type { AccountId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
+import type { FlagBits } from '#server/mail/flags.ts';
+import { MailError } from '#server/mail/mail-error.ts';
+import { encodeParts } from '#server/mime/part-codec.ts';
+import type { SpooledMessage } from '#server/mail/ports.ts';
+import { boolArray, byteaArray, int4Array, int8Array, textArray, timestampArray } from './binary-array.ts';
+import { noSuchAccount, noSuchMailbox } from './pg-fault.ts';
+
+/** One copy of a message. */
+export type BatchItem = {
+  readonly message: SpooledMessage;
+  readonly accountId: AccountId;
+  /** null is INBOX. */
+  readonly mailboxId: MailboxId | null;
+  readonly prefix: Buffer;
+  readonly flags: FlagBits;
+  readonly keywords: readonly string[];
+  /** null: now. */
+  readonly internalDate: Date | null;
+};
+
+/** Items that are stored together or not at all. */
+export type BatchJob = {
+  readonly items: readonly BatchItem[];
+  readonly refusesOverQuota: boolean;
+  /** The blobs were stored before (`BlobStore.upload`); the batch only names them. */
+  readonly isUploaded: boolean;
+};
+
+export type Stored = {
+  readonly mailboxId: MailboxId;
+  readonly uid: Uid;
+  readonly modSeq: ModSeq;
+  readonly uidValidity: number;
+};
+
+/** Why a job was refused; `blob-gone`: an uploaded blob was swept before the batch named it. */
+export type Refusal = MailError | 'blob-gone';
+
+export const storeBatchStatement = {
+  name: 'store-batch',
+  text:
+    'select store_batch($1::uuid, $2::bytea[], $3::int8[], $4::bytea[], $5::int4[], $6::text[], $7::text[], $8::text[], ' +
+    '$9::timestamptz[], $10::text[], $11::int4[], $12::int4[], $13::int4[], $14::int8[], $15::int8[], $16::bytea[], ' +
+    '$17::int4[], $18::text[], $19::timestamptz[], $20::bool[]) as result',
+};
+
+/** A JSON element of store_batch's answer. */
+export type BatchAnswer = readonly (
+  readonly [mailbox: number, uid: number, modSeq: number, uidValidity: number] | string
+)[];
+
+const earliest = Date.UTC(-4000, 0);
+
+export function encodeBatch(id: string, jobs: readonly BatchJob[]): readonly unknown[] {
+  const blobs = new Map<string, { readonly place: number; readonly size: number; readonly raw: Buffer | null }>();
+  const messages = new Map<SpooledMessage, number>();
+  const items: { readonly item: BatchItem; readonly job: number; readonly email: number }[] = [];
+  for (const [job, { items: ofJob, isUploaded }] of jobs.entries()) {
+    const start = items.length;
+    for (const item of ofJob) {
+      const { message } = item;
+      if (!messages.has(message)) messages.set(message, messages.size + 1);
+      const known = blobs.get(message.hash);
+      const raw = known?.raw ?? (isUploaded ? null : message.inMemory);
+      blobs.set(message.hash, { place: known?.place ?? blobs.size + 1, size: message.size, raw });
+      items.push({ item, job, email: emailOf(items, start, item) });
+    }
+  }
+  const blobRows = [...blobs];
+  const indexes = [...messages.keys()].map((message) => ({ message, index: message.index }));
+  return [
+    id,
+    byteaArray(blobRows.map(([hash]) => Buffer.from(hash, 'hex'))),
+    int8Array(blobRows.map(([, { size }]) => size)),
+    byteaArray(blobRows.map(([, { raw }]) => raw)),
+    int4Array(indexes.map(({ message }) => blobs.get(message.hash)?.place ?? 0)),
+    textArray(indexes.map(({ index }) => withoutNul(index.envelope))),
+    textArray(indexes.map(({ index }) => withoutNul(index.bodystructure))),
+    textArray(indexes.map(({ index }) => encodeParts(index.root))),
+    timestampArray(
+      indexes.map(({ index }) => (index.sentAt && index.sentAt.at.getTime() > earliest ? index.sentAt.at : null)),
+    ),
+    textArray(indexes.map(({ index }) => index.sentAt?.day ?? null)),
+    int4Array(items.map(({ job }) => job)),
+    int4Array(items.map(({ item }) => messages.get(item.message) ?? 0)),
+    int4Array(items.map(({ email }) => email)),
+    int8Array(items.map(({ item }) => item.accountId)),
+    int8Array(items.map(({ item }) => item.mailboxId ?? 0)),
+    byteaArray(items.map(({ item }) => item.prefix)),
+    int4Array(items.map(({ item }) => item.flags)),
+    textArray(items.map(({ item }) => item.keywords.join(' '))),
+    timestampArray(items.map(({ item }) => item.internalDate)),
+    boolArray(items.map(({ job }) => jobs[job]?.refusesOverQuota ?? false)),
+  ];
+}
+
+/** Each job's items in their order, or why it was refused. */
+export function decodeAnswer(jobs: readonly BatchJob[], answer: BatchAnswer): readonly (readonly Stored[] | Refusal)[] {
+  let at = 0;
+  return jobs.map(({ items }) => {
+    const stored: Stored[] = [];
+    let refusal: Refusal | null = null;
+    for (const row of answer.slice(at, at + items.length)) {
+      if (typeof row === 'string') refusal = refusalOf(row);
+      else {
+        const [mailbox, uid, modSeq, uidValidity] = row;
+        stored.push({
+          mailboxId: BigInt(mailbox) as MailboxId,
+          uid: uid as Uid,
+          modSeq: modSeq as ModSeq,
+          uidValidity,
+        });
+      }
+    }
+    at += items.length;
+    return refusal ?? stored;
+  });
+}
+
+/** Copies of one message in one account with equal trace fields are one email (RFC 8474 section 5.1). */
+function emailOf(items: readonly { readonly item: BatchItem }[], start: number, item: BatchItem): number {
+  for (let i = start; i < items.length; i++) {
+    const other = items[i]?.item;
+    if (other?.accountId !== item.accountId || other.message !== item.message) continue;
+    if (other.prefix.equals(item.prefix)) return i + 1;
+  }
+  return items.length + 1;
+}
+
+/** Postgres has no NUL in text, nor has IMAP in a string (RFC 3501 section 9, CHAR8): the length must stay. */
+function withoutNul(text: string): string {
+  return text.includes('\0') ? text.replaceAll('\0', ' ') : text;
+}
+
+function refusalOf(reason: string): Refusal {
+  const [kind, limit] = reason.split(' ');
+  switch (kind) {
+    case 'blob-gone':
+      return 'blob-gone';
+    case 'no-such-account':
+      return noSuchAccount();
+    case 'no-such-mailbox':
+      return noSuchMailbox();
+    case 'over-quota':
+      return new MailError({ kind: 'over-quota', limitBytes: Number(limit) });
+    case 'uids-used-up':
+      return new MailError({ kind: 'limit', reason: 'the mailbox has used up its UIDs' });
+    default:
+      throw new Error(`store_batch answered ${reason}`);
+  }
+}

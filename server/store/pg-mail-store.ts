@@ -1,0 +1,250 @@
+/**
+ * The MailStore on Postgres. It knows no protocol. Everything that changes an account runs under the account's
+ * lock (pg-change.ts, or store_batch for new mail); reads take none. Only MailError leaves it, or a bug.
+ */
+import type { AccountId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
+import type { PostgresDatabase } from '#shared/db/client.ts';
+import { sql } from 'kysely';
+import { maxKeywordBytes, maxMailboxes } from '#shared/base/limits.ts';
+import type { FlagChange } from '#server/mail/flags.ts';
+import { MailError } from '#server/mail/mail-error.ts';
+import { canonicalMailboxName, newMailboxName } from '#server/mail/mailbox-name.ts';
+import type { Mailbox, SpecialUse } from '#server/mail/mailbox.ts';
+import type {
+  AppendItem,
+  ChangeHint,
+  Copied,
+  Delivered,
+  Delivery,
+  FetchedMessage,
+  FetchWants,
+  MailboxState,
+  MailStore,
+  SpooledMessage,
+} from '#server/mail/ports.ts';
+import type { SearchQuery } from '#server/mail/query.ts';
+import { uidSetOf, type UidSet } from '#server/mail/uid-set.ts';
+import type { BatchItem, Stored } from './pg-batch.ts';
+import { uploadBlob } from './pg-blobs.ts';
+import { changeAccount, type Decision, type LockedAccount } from './pg-change.ts';
+import { noSuchAccount, noSuchMailbox, refusing } from './pg-fault.ts';
+import { fetchMessages } from './pg-fetch.ts';
+import { changeFlags } from './pg-flags.ts';
+import { DeliveryLane } from './pg-lane.ts';
+import { createMailbox, deleteMailbox, renameMailbox } from './pg-mailboxes.ts';
+import { readMailboxState, toMailbox } from './pg-rows.ts';
+import { searchMailbox } from './pg-search.ts';
+import { copyMessages, expungeMessages, moveMessages } from './pg-transfer.ts';
+
+/** Raw bytes of one call above which its blobs are stored before the batch: it must not hold up others. */
+const maxJobBytes = 4 * 1024 * 1024;
+const maxUploads = 5;
+
+export type PgMailStoreOptions = {
+  readonly database: PostgresDatabase;
+  /** Hears of every committed change, once each: PgChangeFeed.tell. */
+  readonly tell: (hint: ChangeHint) => void;
+};
+
+export class PgMailStore implements MailStore, AsyncDisposable {
+  readonly #database: PostgresDatabase;
+  readonly #tell: (hint: ChangeHint) => void;
+  readonly #lane: DeliveryLane;
+
+  constructor({ database, tell }: PgMailStoreOptions) {
+    this.#database = database;
+    this.#tell = tell;
+    this.#lane = new DeliveryLane(database);
+  }
+
+  /** Finishes what was handed in; the database stays open. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#lane[Symbol.asyncDispose]();
+  }
+
+  async deliver(message: SpooledMessage, deliveries: readonly Delivery[]): Promise<readonly Delivered[]> {
+    const items = deliveries.map((delivery) => ({ ...delivery, message, internalDate: null }));
+    const stored = await this.#store(items, false);
+    return stored.map(({ mailboxId, uid, modSeq }) => ({ mailboxId, uid, modSeq }));
+  }
+
+  async append(
+    accountId: AccountId,
+    mailboxId: MailboxId,
+    items: readonly AppendItem[],
+  ): Promise<{ readonly uidValidity: number; readonly uids: UidSet }> {
+    const stored = await this.#store(
+      items.map((item) => ({ ...item, accountId, mailboxId, prefix: Buffer.alloc(0) })),
+      true,
+    );
+    return { uidValidity: stored[0]?.uidValidity ?? 0, uids: uidSetOf(stored.map(({ uid }) => uid)) };
+  }
+
+  async listMailboxes(accountId: AccountId): Promise<readonly Mailbox[]> {
+    const rows = await refusing(
+      this.#database.db.selectFrom('mailbox').selectAll().where('account_id', '=', accountId).orderBy('name').execute(),
+    );
+    if (rows.length === 0) throw noSuchAccount();
+    return rows.map(toMailbox);
+  }
+
+  async findMailbox(accountId: AccountId, name: string): Promise<Mailbox | null> {
+    const row = await refusing(
+      this.#database.db
+        .selectFrom('mailbox')
+        .selectAll()
+        .where('account_id', '=', accountId)
+        // NUL can't be in a text, nor in a mailbox's name.
+        .where('name', '=', canonicalMailboxName(name).replaceAll('\0', '\uFFFD'))
+        .executeTakeFirst(),
+    );
+    return row ? toMailbox(row) : null;
+  }
+
+  createMailbox(accountId: AccountId, name: string, specialUse: SpecialUse | null): Promise<Mailbox> {
+    return this.#change(accountId, (account) => createMailbox(account, name, specialUse));
+  }
+
+  deleteMailbox(accountId: AccountId, mailboxId: MailboxId): Promise<void> {
+    return this.#change(accountId, (account) => deleteMailbox(account, mailboxId));
+  }
+
+  renameMailbox(accountId: AccountId, mailboxId: MailboxId, to: string): Promise<void> {
+    return this.#change(accountId, (account) => renameMailbox(account, mailboxId, to));
+  }
+
+  async listSubscriptions(accountId: AccountId): Promise<readonly string[]> {
+    const rows = await refusing(
+      this.#database.db
+        .selectFrom('subscription')
+        .select('name')
+        .where('account_id', '=', accountId)
+        .orderBy('name')
+        .execute(),
+    );
+    return rows.map(({ name }) => name);
+  }
+
+  async setSubscribed(accountId: AccountId, name: string, subscribed: boolean): Promise<void> {
+    const wanted = subscribed ? newMailboxName(name) : canonicalMailboxName(name).replaceAll('\0', '\uFFFD');
+    await this.#change(accountId, async ({ tx }) => {
+      if (subscribed) {
+        await tx
+          .insertInto('subscription')
+          .values({ account_id: accountId, name: wanted })
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+        const { count } = await tx
+          .selectFrom('subscription')
+          .select((eb) => eb.fn.countAll<bigint>().as('count'))
+          .where('account_id', '=', accountId)
+          .executeTakeFirstOrThrow();
+        if (count > maxMailboxes) {
+          throw new MailError({ kind: 'limit', reason: `an account has at most ${maxMailboxes} subscriptions` });
+        }
+      } else {
+        await tx.deleteFrom('subscription').where('account_id', '=', accountId).where('name', '=', wanted).execute();
+      }
+      return { value: undefined, writes: null };
+    });
+  }
+
+  readState(accountId: AccountId, mailboxId: MailboxId, since: ModSeq): Promise<MailboxState | null> {
+    return refusing(readMailboxState(this.#database.db, accountId, mailboxId, since));
+  }
+
+  async claimRecent(accountId: AccountId, mailboxId: MailboxId, before: Uid): Promise<Uid> {
+    const { rows } = await refusing(
+      sql<{ mark: bigint }>`/*claim-recent*/
+        with old as (
+          select account_id, id, recent_from from mailbox where account_id = ${accountId} and id = ${mailboxId} for no key update)
+        update mailbox m set recent_from = greatest(old.recent_from, ${before}) from old
+          where m.account_id = old.account_id and m.id = old.id
+          returning old.recent_from as mark`.execute(this.#database.db),
+    );
+    if (!rows[0]) throw noSuchMailbox();
+    return Number(rows[0].mark) as Uid;
+  }
+
+  async *fetch(
+    accountId: AccountId,
+    mailboxId: MailboxId,
+    uids: UidSet,
+    wants: FetchWants,
+  ): AsyncGenerator<readonly FetchedMessage[], void, void> {
+    const batches = fetchMessages(this.#database.db, { accountId, mailboxId }, uids, wants);
+    for (;;) {
+      const next = await refusing(batches.next());
+      if (next.done === true) return;
+      yield next.value;
+    }
+  }
+
+  search(accountId: AccountId, mailboxId: MailboxId, query: SearchQuery, signal: AbortSignal): Promise<readonly Uid[]> {
+    return refusing(searchMailbox(this.#database.db, { accountId, mailboxId }, query, signal));
+  }
+
+  storeFlags(accountId: AccountId, mailboxId: MailboxId, uids: UidSet, change: FlagChange): Promise<MailboxState> {
+    return this.#change(accountId, (account) => changeFlags(account, mailboxId, uids, change));
+  }
+
+  copy(accountId: AccountId, from: MailboxId, uids: UidSet, to: MailboxId): Promise<Copied> {
+    return this.#change(accountId, (account) => copyMessages(account, from, uids, to));
+  }
+
+  move(accountId: AccountId, from: MailboxId, uids: UidSet, to: MailboxId): Promise<Copied> {
+    return this.#change(accountId, (account) => moveMessages(account, from, uids, to));
+  }
+
+  expunge(accountId: AccountId, mailboxId: MailboxId, uids: UidSet | null): Promise<UidSet> {
+    return this.#change(accountId, (account) => expungeMessages(account, mailboxId, uids));
+  }
+
+  async quota(accountId: AccountId): Promise<{ readonly usedBytes: number; readonly limitBytes: number | null }> {
+    const row = await refusing(
+      this.#database.db
+        .selectFrom('account_state as s')
+        .innerJoin('account as a', 'a.id', 's.account_id')
+        .select(['s.used_bytes', 'a.quota_bytes'])
+        .where('s.account_id', '=', accountId)
+        .executeTakeFirst(),
+    );
+    if (!row) throw noSuchAccount();
+    return {
+      usedBytes: Number(row.used_bytes),
+      limitBytes: row.quota_bytes === null ? null : Number(row.quota_bytes),
+    };
+  }
+
+  #change<T>(accountId: AccountId, change: (account: LockedAccount) => Promise<Decision<T>>): Promise<T> {
+    return refusing(changeAccount(this.#database.db, this.#tell, accountId, change));
+  }
+
+  async #store(items: readonly BatchItem[], refusesOverQuota: boolean): Promise<readonly Stored[]> {
+    if (items.length === 0) return [];
+    if (items.some(({ keywords }) => keywords.some((keyword) => Buffer.byteLength(keyword) > maxKeywordBytes))) {
+      throw new MailError({ kind: 'limit', reason: `a keyword has at most ${maxKeywordBytes} bytes` });
+    }
+    const messages = [...new Set(items.map(({ message }) => message))];
+    const bytes = messages.reduce((sum, { size }) => sum + size, 0);
+    const isUploaded = bytes > maxJobBytes || messages.some(({ inMemory }) => inMemory === null);
+    for (let upload = 1; ; upload++) {
+      if (isUploaded) for (const message of messages) await refusing(uploadBlob(this.#database.db, message));
+      const outcome = await refusing(this.#lane.submit({ items, refusesOverQuota, isUploaded }));
+      if (outcome instanceof MailError) throw outcome;
+      if (outcome !== 'blob-gone') {
+        this.#tellStored(items, outcome);
+        return outcome;
+      }
+      if (upload === maxUploads) throw new MailError({ kind: 'unavailable' });
+    }
+  }
+
+  #tellStored(items: readonly BatchItem[], stored: readonly Stored[]): void {
+    const places = items.map(({ accountId }, i) => ({ accountId, ...(stored[i] as Stored) }));
+    for (const [accountId, ofAccount] of Map.groupBy(places, (place) => place.accountId)) {
+      const mailboxIds = [...new Set(ofAccount.map(({ mailboxId }) => mailboxId))];
+      this.#tell({ accountId, mailboxIds, modSeq: (ofAccount[0] as Stored).modSeq });
+    }
+  }
+}

@@ -1,0 +1,88 @@
+/** Rows of mailboxes and pages, read and made into what the port shows. */
+import { sql, type Kysely, type Selectable } from 'kysely';
+import type { AccountId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
+import type { Database } from '#shared/db/schema.ts';
+import type { Mailbox, SpecialUse } from '#server/mail/mailbox.ts';
+import { pagesOf, type MailboxPage } from '#server/mail/mailbox-page.ts';
+import type { MailboxState } from '#server/mail/ports.ts';
+import type { UidSet } from '#server/mail/uid-set.ts';
+import { int4Array } from './binary-array.ts';
+
+export const everyUid: UidSet = [[1 as Uid, 0xffff_ffff as Uid]];
+
+export function toMailbox(row: Selectable<Database['mailbox']>): Mailbox {
+  return {
+    id: row.id,
+    name: row.name,
+    specialUse: row.special_use as SpecialUse | null,
+    uidValidity: Number(row.uidvalidity),
+    uidNext: Number(row.uidnext) as Uid,
+    highestModSeq: Number(row.highest_modseq) as ModSeq,
+    messages: Number(row.messages),
+    unseen: Number(row.unseen),
+    sizeBytes: Number(row.size),
+    recentFrom: Number(row.recent_from) as Uid,
+    keywords: row.keywords,
+  };
+}
+
+type PageColumns = Omit<Selectable<Database['mailbox_page']>, 'account_id' | 'mailbox_id' | 'keywords'> & {
+  readonly page_keywords: Buffer | null;
+};
+
+function toPage(row: PageColumns): MailboxPage {
+  return {
+    page: row.page,
+    present: row.present,
+    flags: row.flags,
+    modSeqs: row.modseqs,
+    keywords: row.page_keywords,
+    baseModSeq: Number(row.base_modseq),
+    maxModSeq: Number(row.max_modseq),
+  };
+}
+
+const pageColumns = sql.raw(
+  'p.page, p.present, p.flags, p.modseqs, p.keywords as page_keywords, p.base_modseq, p.max_modseq',
+);
+
+/**
+ * A mailbox and its pages changed after `since`, of one moment (one statement, so one snapshot); null: it is gone.
+ * Where nothing changed no page is looked at.
+ */
+export async function readMailboxState(
+  db: Kysely<Database>,
+  accountId: AccountId,
+  mailboxId: MailboxId,
+  since: number,
+): Promise<MailboxState | null> {
+  type Row = Selectable<Database['mailbox']> & { [Column in keyof PageColumns]: PageColumns[Column] | null };
+  const { rows } = await sql<Row>`/*read-state*/
+    select m.*, ${pageColumns}
+    from mailbox m left join mailbox_page p
+      on p.account_id = m.account_id and p.mailbox_id = m.id and p.max_modseq > ${since} and m.highest_modseq > ${since}
+    where m.account_id = ${accountId} and m.id = ${mailboxId}
+    order by p.page`.execute(db);
+  const [first] = rows;
+  if (!first) return null;
+  return {
+    mailbox: toMailbox(first),
+    pages: rows.flatMap((row) => (row.page === null ? [] : [toPage(row as PageColumns)])),
+  };
+}
+
+/** The pages that may hold UIDs of the set, ascending. */
+export async function readPages(
+  db: Kysely<Database>,
+  accountId: AccountId,
+  mailboxId: MailboxId,
+  uids: UidSet,
+): Promise<readonly MailboxPage[]> {
+  const ranges = pagesOf(uids);
+  const { rows } = await sql<PageColumns>`/*read-pages*/
+    select ${pageColumns}
+    from unnest(${int4Array(ranges.map(([first]) => first))}::int4[], ${int4Array(ranges.map(([, last]) => last))}::int4[]) r (first, last)
+    join mailbox_page p on p.account_id = ${accountId} and p.mailbox_id = ${mailboxId} and p.page between r.first and r.last
+    order by p.page`.execute(db);
+  return rows.map(toPage);
+}
