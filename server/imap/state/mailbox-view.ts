@@ -55,7 +55,7 @@ export class MailboxView {
   /** Flags that others changed and the client hasn't been told. */
   readonly #changed = new Map<number, Flags>();
   /** What the client was told in answers to its own commands: those changes aren't news to it. */
-  #told: { readonly uids: UidSet; readonly through: number }[] = [];
+  #told: { readonly uids: UidSet; readonly except: ReadonlySet<number>; readonly through: number }[] = [];
   #recent: UidSet = [];
   #modSeq: ModSeq;
   #uidNext: Uid;
@@ -173,10 +173,20 @@ export class MailboxView {
     return 0;
   }
 
-  /** The flags of these messages are being told to the client as of this moment. */
+  /** The client is told all flags of these messages, as of this moment. */
   markTold(uids: UidSet, through: ModSeq): void {
-    if (through > this.#modSeq) this.#told.push({ uids, through });
+    this.#told.push({ uids, except: new Set(), through });
     for (const uid of this.#changed.keys()) if (uidSetHas(uids, uid)) this.#changed.delete(uid);
+  }
+
+  /**
+   * The client changed flags of these messages and asked for no answer, which it can do without where it knew the
+   * flags before. False: of some it did not, so they have to be read again and told.
+   */
+  markSilent(uids: UidSet, through: ModSeq): boolean {
+    const except = new Set([...this.#changed.keys()].filter((uid) => uidSetHas(uids, uid)));
+    this.#told.push({ uids, except, through });
+    return except.size === 0;
   }
 
   /** Notes a later state: the header, and at least those pages that changed after `modSeq`. */
@@ -253,7 +263,9 @@ export class MailboxView {
   }
 
   #wasTold(uid: number, modSeq: number): boolean {
-    return this.#told.some(({ uids, through }) => modSeq <= through && uidSetHas(uids, uid));
+    return this.#told.some(
+      ({ uids, except, through }) => modSeq <= through && uidSetHas(uids, uid) && !except.has(uid),
+    );
   }
 }
 

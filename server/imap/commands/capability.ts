@@ -1,0 +1,43 @@
+import { capabilityResponse } from '../grammar/response.ts';
+import type { ImapSession } from '../state/session.ts';
+import { ok, type Outcome } from './outcome.ts';
+
+const always = ['IMAP4rev1', 'LITERAL+', 'SASL-IR', 'ID', 'ENABLE'];
+const authenticated = [
+  'IDLE',
+  'NAMESPACE',
+  'CHILDREN',
+  'SPECIAL-USE',
+  'CREATE-SPECIAL-USE',
+  'UIDPLUS',
+  'UNSELECT',
+  'MOVE',
+];
+
+/** Passwords may be sent now: the session is protected, or development mode does without. */
+export function mayLogIn(session: ImapSession): boolean {
+  return session.connection.isSecure || session.services.policy.allowCleartextLogin;
+}
+
+export function mayStartTls(session: ImapSession): boolean {
+  return !session.connection.isSecure && session.services.tls !== null;
+}
+
+/** RFC 3501 section 6.1.1: the names that hold in the session's present state. */
+export function capabilities(session: ImapSession): readonly string[] {
+  const isBeforeLogin = session.state.at === 'not-authenticated';
+  const login = mayLogIn(session) ? 'AUTH=PLAIN' : 'LOGINDISABLED';
+  return [
+    ...always,
+    ...(isBeforeLogin && mayStartTls(session) ? ['STARTTLS'] : []),
+    ...(isBeforeLogin ? [login] : []),
+    // Also before the login: clients that ask only once decide by it what to use.
+    ...authenticated,
+  ];
+}
+
+/** RFC 3501 section 6.1.1. */
+export async function capabilityCommand(session: ImapSession): Promise<Outcome> {
+  await session.write(capabilityResponse(capabilities(session)));
+  return ok('CAPABILITY completed');
+}

@@ -1,0 +1,170 @@
+/** FETCH and UID FETCH (RFC 3501 sections 6.4.5 and 7.4.2). */
+import { flagBits } from '#server/mail/flags.ts';
+import { MailError } from '#server/mail/mail-error.ts';
+import { forEachUidIn } from '#server/mail/mailbox-page.ts';
+import type { FetchedMessage, FetchWants } from '#server/mail/ports.ts';
+import { uidSetOf } from '#server/mail/uid-set.ts';
+import { bodyWithoutExtensions } from '#server/mime/bodystructure.ts';
+import { ConnectionLost } from '#server/wire/connection.ts';
+import { unreachable } from '#shared/base/unreachable.ts';
+import type { FetchItem } from '../grammar/command.ts';
+import { formatDateTime } from '../grammar/date-time.ts';
+import { formatFetchItemName } from '../grammar/fetch-att.ts';
+import { fetchBegin, fetchEnd, formatFetchFlags, literalBegin } from '../grammar/response.ts';
+import type { MessageFlags } from '../state/mailbox-view.ts';
+import type { ImapSession } from '../state/session.ts';
+import type { CommandOf } from './command-of.ts';
+import { chunksOf, isBodyItem, setsSeen, spanBytes, spansOf, type BodyItem } from './fetch-section.ts';
+import { expungeIssued, namedUids, noSuchNumber } from './messages.ts';
+import { ok, type Outcome } from './outcome.ts';
+
+export async function fetchCommand(session: ImapSession, command: CommandOf<'FETCH'>): Promise<Outcome> {
+  const { account, view } = session.selected;
+  const uids = namedUids(session, command.set, command.byUid);
+  if (uids === null) return noSuchNumber;
+  if (uids.length === 0) return ok('FETCH completed');
+  const marksSeen = !view.isReadOnly && command.items.some(setsSeen);
+  const items = itemsOf(command);
+  const wants = wantsOf(items, marksSeen);
+  let answered = 0;
+  for await (const batch of session.services.store.fetch(account.accountId, view.mailboxId, uids, wants)) {
+    const seen = marksSeen ? await markSeen(session, batch) : noneSeen;
+    for (const message of batch) {
+      const seq = view.seqOf(message.uid);
+      if (seq === 0) continue;
+      answered += 1;
+      await writeMessage(session, seq, message, { items, seen: seen.get(message.uid) ?? null });
+    }
+  }
+  // RFC 2180 section 4.1.2: what is left was sent.
+  return !command.byUid && answered < view.countIn(uids) ? expungeIssued : ok('FETCH completed');
+}
+
+/** RFC 3501 section 6.4.8: UID FETCH always tells the UID. */
+function itemsOf({ byUid, items }: CommandOf<'FETCH'>): readonly FetchItem[] {
+  return byUid && !items.some(({ kind }) => kind === 'UID') ? [{ kind: 'UID' }, ...items] : items;
+}
+
+function wantsOf(items: readonly FetchItem[], marksSeen: boolean): FetchWants {
+  const kinds = new Set(items.map(({ kind }) => kind));
+  return {
+    ...((marksSeen || kinds.has('FLAGS')) && { flags: true }),
+    ...(kinds.has('INTERNALDATE') && { internalDate: true }),
+    ...(kinds.has('RFC822.SIZE') && { size: true }),
+    ...(kinds.has('ENVELOPE') && { envelope: true }),
+    ...((kinds.has('BODYSTRUCTURE') || kinds.has('BODY')) && { bodystructure: true }),
+    ...(items.some(isBodyItem) && { content: true }),
+  };
+}
+
+type NewFlags = ReadonlyMap<number, MessageFlags>;
+const noneSeen: NewFlags = new Map();
+
+/**
+ * Marks those of the batch that aren't \Seen yet; gives their new flags. When that can't be written the messages are
+ * shown all the same.
+ */
+async function markSeen(session: ImapSession, batch: readonly FetchedMessage[]): Promise<NewFlags> {
+  const { account, view } = session.selected;
+  const uids = uidSetOf(batch.filter(({ flags = 0 }) => (flags & flagBits.seen) === 0).map(({ uid }) => uid));
+  if (uids.length === 0) return noneSeen;
+  const change = { mode: 'add', flags: flagBits.seen, keywords: [] } as const;
+  try {
+    const state = await session.services.store.storeFlags(account.accountId, view.mailboxId, uids, change);
+    const flags = new Map<number, MessageFlags>();
+    for (const page of state.pages) {
+      forEachUidIn(page, uids, (uid) => {
+        const message = view.flagsIn(page, state.mailbox, uid);
+        if (message !== null) flags.set(uid, message);
+      });
+    }
+    view.markTold(uids, state.mailbox.highestModSeq);
+    return flags;
+  } catch (error) {
+    if (!(error instanceof MailError)) throw error;
+    session.logger.warn({ event: 'imap.seen', fault: error.fault.kind }, 'messages could not be marked as seen');
+    return noneSeen;
+  }
+}
+
+type Answer = { readonly items: readonly FetchItem[]; readonly seen: MessageFlags | null };
+
+async function writeMessage(
+  session: ImapSession,
+  seq: number,
+  message: FetchedMessage,
+  { items, seen }: Answer,
+): Promise<void> {
+  let text = fetchBegin(seq);
+  let separator = '';
+  for (const item of items) {
+    text += separator;
+    separator = ' ';
+    if (isBodyItem(item)) text = await writeBody(session, text, message, item);
+    else text += attribute(session, message, item, seen);
+  }
+  // RFC 3501 section 6.4.5: flags that the command itself changed are told with it.
+  if (seen !== null && !items.some(({ kind }) => kind === 'FLAGS')) text += ` ${flagsAttribute(seen)}`;
+  await session.write(text + fetchEnd);
+}
+
+function attribute(
+  session: ImapSession,
+  message: FetchedMessage,
+  item: Exclude<FetchItem, BodyItem>,
+  seen: MessageFlags | null,
+): string {
+  switch (item.kind) {
+    case 'UID':
+      return `UID ${message.uid}`;
+    case 'FLAGS': {
+      const { flags = 0, keywords = [] } = message;
+      return flagsAttribute(seen ?? { flags, keywords, isRecent: session.selected.view.isRecent(message.uid) });
+    }
+    case 'INTERNALDATE':
+      return `INTERNALDATE ${formatDateTime(wanted(message.internalDate))}`;
+    case 'RFC822.SIZE':
+      return `RFC822.SIZE ${wanted(message.size)}`;
+    case 'ENVELOPE':
+      return `ENVELOPE ${wanted(message.envelope)}`;
+    case 'BODYSTRUCTURE':
+      return `BODYSTRUCTURE ${wanted(message.bodystructure)}`;
+    case 'BODY':
+      return `BODY ${bodyWithoutExtensions(wanted(message.bodystructure))}`;
+    default:
+      return unreachable(item);
+  }
+}
+
+function flagsAttribute({ flags, keywords, isRecent }: Pick<MessageFlags, 'flags' | 'keywords' | 'isRecent'>): string {
+  return formatFetchFlags(flags, keywords, isRecent);
+}
+
+function wanted<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the store did not give what was wanted');
+  return value;
+}
+
+/** Writes `text` and the item; resolves with what is not written yet. */
+async function writeBody(session: ImapSession, text: string, message: FetchedMessage, item: BodyItem): Promise<string> {
+  const content = wanted(message.content);
+  const name = formatFetchItemName(item);
+  const spans = await spansOf(content, item);
+  if (spans === null) return `${text}${name} NIL`;
+  let left = spanBytes(spans);
+  await session.write(`${text}${name} ${literalBegin(left)}`);
+  try {
+    for await (const chunk of chunksOf(content, spans)) {
+      left -= chunk.length;
+      if (left < 0) break;
+      await session.write(chunk);
+    }
+    if (left !== 0) throw new Error(`a body has ${left} bytes less than was announced`);
+  } catch (error) {
+    if (error instanceof ConnectionLost) throw error;
+    // Inside a literal nothing else can be said: the client has to see that the answer broke off.
+    session.connection.destroy();
+    throw error;
+  }
+  return '';
+}

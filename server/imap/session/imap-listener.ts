@@ -1,0 +1,82 @@
+import type { Connection } from '#server/wire/connection.ts';
+import { Listener } from '#server/wire/listener.ts';
+import type { ImapSession } from '../state/session.ts';
+import type { ImapServices } from '../state/services.ts';
+import { serveImap } from './serve-imap.ts';
+
+export type ImapListenerOptions = {
+  readonly host: string;
+  readonly port: number;
+  /** TLS from the first byte (port 993); else STARTTLS is offered where there is a certificate. */
+  readonly implicitTls: boolean;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+};
+
+/** One port on which IMAP is served. */
+export class ImapListener {
+  readonly #listener: Listener;
+  readonly #sessions: Set<ImapSession>;
+
+  private constructor(listener: Listener, sessions: Set<ImapSession>) {
+    this.#listener = listener;
+    this.#sessions = sessions;
+  }
+
+  /** Rejects with a ProgramFault when the port can't be had. */
+  static async open(services: ImapServices, options: ImapListenerOptions): Promise<ImapListener> {
+    const { host, port, implicitTls, maxConnections, maxConnectionsPerAddress } = options;
+    if (implicitTls && services.tls === null) throw new Error('implicit TLS without a certificate');
+    const { metrics, logger } = services;
+    const label = { listener: implicitTls ? 'imaps' : 'imap' };
+    const sessions = new Set<ImapSession>();
+    const serve = async (connection: Connection): Promise<void> => {
+      metrics.connectionsOpened.inc(label);
+      metrics.connectionsOpen.inc(label);
+      let session: ImapSession | null = null;
+      await serveImap(services, connection, (created) => sessions.add((session = created)));
+      if (session !== null) sessions.delete(session);
+      metrics.connectionsOpen.dec(label);
+    };
+    const listener = await Listener.open({
+      name: implicitTls ? 'IMAP with TLS' : 'IMAP',
+      host,
+      port,
+      maxConnections,
+      maxConnectionsPerAddress,
+      tls: implicitTls ? services.tls : null,
+      tooManyReply: '* BYE [UNAVAILABLE] Too many connections, try again later\r\n',
+      serve,
+      onRefused: (why, remoteAddress) => {
+        if (why === 'tls-handshake') metrics.tlsHandshakeFailures.inc(label);
+        else
+          metrics.connectionsRefused.inc({ ...label, reason: why === 'too-many' ? 'listener-full' : 'address-full' });
+        logger.debug({ event: 'conn.refuse', protocol: 'imap', remoteAddress, reason: why }, 'connection refused');
+      },
+    });
+    return new ImapListener(listener, sessions);
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  get connections(): number {
+    return this.#listener.connections;
+  }
+
+  /** No new connections; those there are go on. */
+  stopAccepting(): void {
+    this.#listener.stopAccepting();
+  }
+
+  /**
+   * Running commands finish, then every session hears BYE; those that wait hear it at once. What is not done after
+   * `graceMs` is cut off.
+   */
+  async close(graceMs: number): Promise<void> {
+    this.stopAccepting();
+    for (const session of this.#sessions) session.stop();
+    await this.#listener.drain(graceMs);
+  }
+}

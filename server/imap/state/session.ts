@@ -1,0 +1,178 @@
+/**
+ * One client's session: its connection, its state, and whether its mailbox has changed. Handlers work on it, the
+ * loop in ../session drives it. Only one of them uses it at a time; a change hint and `stop` may come at any moment.
+ */
+import type { SecureContext } from 'node:tls';
+import type { MailboxId } from '#shared/base/ids.ts';
+import { MailError } from '#server/mail/mail-error.ts';
+import type { ChangeHint } from '#server/mail/ports.ts';
+import { ConnectionLost, type Connection } from '#server/wire/connection.ts';
+import type { Logger } from '#shared/observe/logger.ts';
+import { ImapFramer } from '../grammar/framer.ts';
+import type { Frame } from '../grammar/frame.ts';
+import { conditionResponse, continueResponse } from '../grammar/response.ts';
+import type { MailboxView } from './mailbox-view.ts';
+import type { ImapServices } from './services.ts';
+import type { AuthenticatedState, SelectedState, SessionAccount, SessionState } from './session-state.ts';
+
+export class ImapSession implements Disposable {
+  readonly services: ImapServices;
+  readonly connection: Connection;
+  /** The mailbox has, or may have, changes that the view doesn't know. */
+  isStale = false;
+  /** Hints wake the session now, because it is in IDLE. */
+  isIdling = false;
+  failedLogins = 0;
+  #logger: Logger;
+  #state: SessionState = { at: 'not-authenticated' };
+  #isStopping = false;
+  #subscription: Disposable | null = null;
+  readonly #framer = new ImapFramer();
+
+  constructor(services: ImapServices, connection: Connection, logger: Logger) {
+    this.services = services;
+    this.connection = connection;
+    this.#logger = logger;
+  }
+
+  get logger(): Logger {
+    return this.#logger;
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  /** The server stops: the session ends at the next moment between two commands. */
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
+  /** Only where the command table lets a handler run in these states alone. */
+  get authenticated(): AuthenticatedState {
+    if (this.#state.at === 'authenticated' || this.#state.at === 'selected') return this.#state;
+    throw new Error('the session is not authenticated');
+  }
+
+  get selected(): SelectedState {
+    if (this.#state.at === 'selected') return this.#state;
+    throw new Error('the session has no mailbox selected');
+  }
+
+  authenticate(account: SessionAccount): void {
+    this.#state = { at: 'authenticated', account };
+    this.#logger = this.#logger.child({ account: account.address });
+  }
+
+  select(view: MailboxView): void {
+    this.#state = { at: 'selected', account: this.authenticated.account, view };
+  }
+
+  /** Listens for changes of a mailbox that is about to be read and selected: whatever comes later is not missed. */
+  watch(mailboxId: MailboxId): void {
+    this.#unwatch();
+    this.#subscription = this.services.feed.subscribe(this.authenticated.account.accountId, (hint) =>
+      this.#heard(hint, mailboxId),
+    );
+  }
+
+  deselect(): void {
+    this.#unwatch();
+    this.#state = { at: 'authenticated', account: this.authenticated.account };
+  }
+
+  /** Says why, and ends the session after the present command (RFC 3501 section 7.1.5). */
+  async bye(text: string): Promise<void> {
+    if (this.#state.at === 'logout') return;
+    this.#state = { at: 'logout' };
+    await this.write(conditionResponse(null, 'BYE', text));
+  }
+
+  stop(): void {
+    this.#isStopping = true;
+    this.connection.interrupt();
+  }
+
+  /** For the log: a refusal that is nobody's fault, or a bug of ours with all that is known of it. */
+  reportFailure(error: unknown, doing: string): void {
+    if (error instanceof MailError) {
+      this.#logger.debug({ event: 'imap.refuse', doing, fault: error.fault.kind }, 'refused');
+    } else if (!(error instanceof ConnectionLost)) {
+      this.#logger.error({ event: 'imap.failure', doing, err: error }, 'a command failed');
+    }
+  }
+
+  /** A binary string, with its line ends. */
+  write(text: string | Buffer): Promise<void> {
+    return this.connection.write(text);
+  }
+
+  /** `+`, sent at once. */
+  async continue(text: string): Promise<void> {
+    await this.connection.write(continueResponse(text));
+    await this.connection.flush();
+  }
+
+  /** `silenceMs`: how long the peer may say nothing. */
+  async nextFrame(silenceMs: number): Promise<Frame | 'end' | 'timeout' | 'interrupted'> {
+    for (;;) {
+      const frame = this.#framer.next();
+      if (frame !== null) return frame;
+      const read = await this.connection.read(silenceMs);
+      if (!Buffer.isBuffer(read)) return read;
+      this.#framer.push(read);
+    }
+  }
+
+  /** Makes the next frame a plain line, whatever is in it. */
+  expectLine(): void {
+    this.#framer.expectLine();
+  }
+
+  skipLiteral(): void {
+    this.#framer.skipLiteral();
+  }
+
+  /** The message of an APPEND, in pieces; ends early when the peer does, or falls silent. */
+  async *literal(silenceMs: number): AsyncGenerator<Buffer, void, void> {
+    while (this.#framer.literalLeft > 0) {
+      const piece = this.#framer.takeLiteral();
+      if (piece !== null) {
+        yield piece;
+        continue;
+      }
+      const read = await this.connection.read(silenceMs);
+      if (read === 'interrupted') continue;
+      if (!Buffer.isBuffer(read)) return;
+      this.#framer.push(read);
+    }
+  }
+
+  /** RFC 3501 section 6.2.1: nothing that came in clear counts after this. */
+  async startTls(context: SecureContext, reply: string): Promise<void> {
+    this.#framer.discard();
+    await this.connection.startTls(context, reply);
+    this.#framer.discard();
+  }
+
+  /** All of the message of the running APPEND was taken. */
+  get hasWholeLiteral(): boolean {
+    return this.#framer.literalLeft === 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.#unwatch();
+  }
+
+  #unwatch(): void {
+    this.#subscription?.[Symbol.dispose]();
+    this.#subscription = null;
+    this.isStale = false;
+  }
+
+  #heard(hint: ChangeHint, mailboxId: MailboxId): void {
+    if (!hint.mailboxIds.includes(mailboxId)) return;
+    this.isStale = true;
+    if (this.isIdling) this.connection.interrupt();
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Brings a session's view up to date and tells the client (RFC 3501 sections 5.2, 7.3 and 7.4.1). The state is
+ * read and complete before the first byte is written.
+ */
+import type { FlagList } from '../grammar/command.ts';
+import { fetchBegin, fetchEnd, flagsResponse, formatFetchFlags, numberResponse } from '../grammar/response.ts';
+import type { MailboxView, MessageFlags, ViewChanges } from './mailbox-view.ts';
+import type { ImapSession } from './session.ts';
+import { flagBits, type FlagBits } from '#server/mail/flags.ts';
+import type { MailboxState } from '#server/mail/ports.ts';
+
+/** Reads what changed into the view, without telling; false: the mailbox is gone and the session was ended. */
+export async function refresh(session: ImapSession): Promise<boolean> {
+  const { account, view } = session.selected;
+  const { store } = session.services;
+  session.isStale = false;
+  try {
+    const state = await store.readState(account.accountId, view.mailboxId, view.modSeq);
+    if (state === null) {
+      // RFC 2180 section 3.3: the other way would be to keep a mailbox that nobody has any more.
+      await session.bye('The selected mailbox was deleted');
+      return false;
+    }
+    const firstNew = view.uidNext;
+    view.update(state);
+    if (state.mailbox.uidNext > firstNew) {
+      view.addRecent(Math.max(firstNew, await firstRecent(session, view, state)));
+    }
+    return true;
+  } catch (error) {
+    session.isStale = true;
+    throw error;
+  }
+}
+
+/** The first UID that is \Recent in a session that has just read `state`; a read-write one takes them (section 2.3.2). */
+export async function firstRecent(session: ImapSession, view: MailboxView, state: MailboxState): Promise<number> {
+  const { uidNext, recentFrom } = state.mailbox;
+  if (view.isReadOnly || recentFrom >= uidNext) return recentFrom;
+  return session.services.store.claimRecent(session.authenticated.account.accountId, view.mailboxId, uidNext);
+}
+
+/** Refreshes where something may have changed, or always when `always`, and writes the untagged responses. */
+export async function synchronize(
+  session: ImapSession,
+  { always, mayExpunge }: { readonly always: boolean; readonly mayExpunge: boolean },
+): Promise<void> {
+  if (session.state.at !== 'selected') return;
+  const { view } = session.state;
+  if ((always || session.isStale) && !(await refresh(session))) return;
+  await writeChanges(session, view.take({ mayExpunge }));
+}
+
+async function writeChanges(session: ImapSession, changes: ViewChanges): Promise<void> {
+  for (const seq of changes.expunged) await session.write(numberResponse(seq, 'EXPUNGE'));
+  if (changes.exists !== null) {
+    await session.write(numberResponse(changes.exists, 'EXISTS') + numberResponse(changes.recent, 'RECENT'));
+  }
+  if (changes.keywords !== null) await session.write(flagsResponse(allFlags(changes.keywords)));
+  for (const message of changes.flags) await session.write(flagsFetchResponse(message, false));
+}
+
+const allSystemFlags: FlagBits =
+  flagBits.seen | flagBits.answered | flagBits.flagged | flagBits.deleted | flagBits.draft;
+
+/** What a message of a mailbox with these keywords may have. */
+export function allFlags(keywords: readonly string[]): FlagList {
+  return { flags: allSystemFlags, keywords };
+}
+
+/** RFC 3501 section 7.4.2, FETCH with FLAGS; with the UID where the command named UIDs (section 6.4.8). */
+export function flagsFetchResponse(message: MessageFlags, withUid: boolean): string {
+  const uid = withUid ? `UID ${message.uid} ` : '';
+  const flags = formatFetchFlags(message.flags, message.keywords, message.isRecent);
+  return fetchBegin(message.seq) + uid + flags + fetchEnd;
+}
