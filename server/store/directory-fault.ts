@@ -1,3 +1,4 @@
+import { unreachable } from '#shared/base/unreachable.ts';
 import { classifyPgError } from '#shared/db/pg-error.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 
@@ -6,7 +7,8 @@ import { MailError } from '#server/mail/mail-error.ts';
  * such user". Anything that is no fault of the connection is a bug, and passed on.
  */
 export function directoryFault(error: unknown): unknown {
-  switch (classifyPgError(error).kind) {
+  const { kind } = classifyPgError(error);
+  switch (kind) {
     case 'unavailable':
     case 'serialization':
       return new MailError({ kind: 'unavailable' }, { cause: error });
@@ -15,5 +17,7 @@ export function directoryFault(error: unknown): unknown {
     case 'unique-violation':
     case 'other':
       return error;
+    default:
+      return unreachable(kind);
   }
 }

@@ -25,14 +25,11 @@ export function createPgLoginDirectory(db: Kysely<Database>): LoginDirectory {
     accountByLogin: (login) => mapped(() => findByLogin(db, login)),
     noteUse: (keys, at) =>
       mapped(async () => {
-        for (const { accountId, id } of keys) {
-          await db
-            .updateTable('credential')
-            .set({ last_used_at: at })
-            .where('account_id', '=', accountId)
-            .where('id', '=', id)
-            .execute();
-        }
+        const accountIds = keys.map(({ accountId }) => String(accountId));
+        const ids = keys.map(({ id }) => id);
+        await sql`update credential set last_used_at = ${at}
+          from unnest(${accountIds}::bigint[], ${ids}::uuid[]) as used (account_id, id)
+          where credential.account_id = used.account_id and credential.id = used.id`.execute(db);
       }),
     replaceHash: ({ accountId, id }, version, passwordHash) =>
       mapped(async () => {

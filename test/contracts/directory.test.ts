@@ -91,7 +91,7 @@ test('RCPT and login read a large directory through its indexes alone', async ()
 });
 
 function literal(value: unknown): string {
-  return typeof value === 'number' ? String(value) : `'${String(value as string)}'`;
+  return typeof value === 'number' ? String(value) : `'${value as string}'`;
 }
 
 /** Makes the directory of `contents`, in place of what was there. Resolves with the accounts by their addresses. */

@@ -1,0 +1,125 @@
+/**
+ * Logins with a password, against the directory. It must not know a protocol or a table. Invariants: the account
+ * is read at each login; wrong names cost as much time as wrong passwords; a password is nowhere kept or logged.
+ */
+import type { Clock } from '#shared/base/clock.ts';
+import type { LoginAccount, LoginCredential, LoginDirectory } from '#shared/directory/logins.ts';
+import { hashPassword, needsRehash, verifyPassword } from '#shared/directory/password.ts';
+import { preparePassword } from '#shared/directory/prepare-password.ts';
+import type { Logger } from '#shared/observe/logger.ts';
+import type { Metrics } from '#shared/observe/metrics.ts';
+import type { Authenticator, LoginAttempt, LoginOutcome } from './authenticator.ts';
+import { LastUse } from './last-use.ts';
+import { VerifiedLogins } from './verified-logins.ts';
+
+export type AuthenticatorOptions = {
+  readonly directory: LoginDirectory;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Pick<Metrics, 'loginCache'>;
+  /** Any password opens any name of a domain of ours; its account is made at the first login. */
+  readonly developmentMode: boolean;
+};
+
+/** To be disposed of when no more logins come: it then writes when credentials were used last. */
+export function createAuthenticator(options: AuthenticatorOptions): Authenticator & AsyncDisposable {
+  return new PasswordAuthenticator(options);
+}
+
+class PasswordAuthenticator implements Authenticator, AsyncDisposable {
+  readonly #options: AuthenticatorOptions;
+  readonly #verified: VerifiedLogins;
+  readonly #lastUse: LastUse;
+  /** Hashes being computed, by what they decide: a client's many connections come with one password at once. */
+  readonly #running = new Map<string, Promise<boolean>>();
+  /** Of a password that nobody has; what is hashed for names that nobody has. */
+  #decoy: Promise<string> | null = null;
+
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
+    this.#verified = new VerifiedLogins(options.clock);
+    this.#lastUse = new LastUse(options.directory, options.clock, options.logger);
+  }
+
+  async authenticate(attempt: LoginAttempt): Promise<LoginOutcome> {
+    if (this.#options.developmentMode) return this.#admit(attempt);
+    const account = await this.#options.directory.accountByLogin(attempt.login);
+    const prepared = preparePassword(attempt.password);
+    if (!account || account.credentials.length === 0) {
+      await this.#hashForNothing(prepared);
+      return { ok: false, reason: account ? 'wrong-password' : 'no-such-account' };
+    }
+    const used = prepared === null ? null : await this.#findCredential(account, prepared);
+    if (!used) {
+      if (prepared === null) await this.#hashForNothing(null);
+      return { ok: false, reason: 'wrong-password' };
+    }
+    // Said only to who knows the password.
+    if (account.isSuspended) return { ok: false, reason: 'suspended' };
+    this.#lastUse.note({ accountId: account.accountId, id: used.id });
+    return { ok: true, accountId: account.accountId, address: account.address };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lastUse[Symbol.asyncDispose]();
+  }
+
+  async #findCredential(account: LoginAccount, prepared: string): Promise<LoginCredential | null> {
+    const { accountId, credentials } = account;
+    const keyed = credentials.map(
+      (credential) => [credential, this.#verified.key(accountId, credential, prepared)] as const,
+    );
+    const known = keyed.find(([, key]) => this.#verified.has(key));
+    this.#options.metrics.loginCache.inc({ outcome: known ? 'hit' : 'miss' });
+    if (known) return known[0];
+    for (const [credential, key] of keyed) {
+      if (await this.#verifyOnce(account, credential, prepared, key)) return credential;
+    }
+    return null;
+  }
+
+  #verifyOnce(account: LoginAccount, credential: LoginCredential, prepared: string, key: string): Promise<boolean> {
+    const running = this.#running.get(key);
+    if (running) return running;
+    const started = this.#verify(account, credential, prepared, key).finally(() => this.#running.delete(key));
+    this.#running.set(key, started);
+    return started;
+  }
+
+  async #verify(
+    { accountId }: LoginAccount,
+    { id, version, passwordHash }: LoginCredential,
+    prepared: string,
+    key: string,
+  ): Promise<boolean> {
+    if (!(await verifyPassword(prepared, passwordHash))) return false;
+    this.#verified.add(key);
+    if (needsRehash(passwordHash)) {
+      try {
+        await this.#options.directory.replaceHash({ accountId, id }, version, await hashPassword(prepared));
+      } catch (error) {
+        // The password is right all the same; the next login tries again.
+        this.#options.logger.warn({ event: 'auth.rehash-failed', err: error }, 'a stronger hash was not stored');
+      }
+    }
+    return true;
+  }
+
+  async #hashForNothing(prepared: string | null): Promise<void> {
+    this.#decoy ??= hashPassword('decoy');
+    await verifyPassword(prepared ?? 'no password', await this.#decoy);
+  }
+
+  async #admit({ login, protocol, mechanism, remoteAddress }: LoginAttempt): Promise<LoginOutcome> {
+    const { directory, logger } = this.#options;
+    const account = await directory.findOrMakeAccount(login);
+    if (!account) return { ok: false, reason: 'no-such-account' };
+    if (account.isSuspended) return { ok: false, reason: 'suspended' };
+    const { accountId, address } = account;
+    logger.warn(
+      { event: 'auth.development', dev: true, address, protocol, mechanism, remoteAddress },
+      'DEVELOPMENT MODE: logged in without looking at the password',
+    );
+    return { ok: true, accountId, address };
+  }
+}
