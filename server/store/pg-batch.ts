@@ -56,16 +56,18 @@ const earliest = Date.UTC(-4000, 0);
 export function encodeBatch(id: string, jobs: readonly BatchJob[]): readonly unknown[] {
   const blobs = new Map<string, { readonly place: number; readonly size: number; readonly raw: Buffer | null }>();
   const messages = new Map<SpooledMessage, number>();
-  const items: { readonly item: BatchItem; readonly job: number; readonly email: number }[] = [];
+  const items: { readonly item: BatchItem; readonly job: number; readonly message: number; readonly email: number }[] =
+    [];
   for (const [job, { items: ofJob, isUploaded }] of jobs.entries()) {
-    const start = items.length;
+    const emails = new SharedEmails();
     for (const item of ofJob) {
+      const place = messages.get(item.message) ?? messages.size + 1;
+      messages.set(item.message, place);
       const { message } = item;
-      if (!messages.has(message)) messages.set(message, messages.size + 1);
       const known = blobs.get(message.hash);
       const raw = known?.raw ?? (isUploaded ? null : message.inMemory);
       blobs.set(message.hash, { place: known?.place ?? blobs.size + 1, size: message.size, raw });
-      items.push({ item, job, email: emailOf(items, start, item) });
+      items.push({ item, job, message: place, email: emails.placeOf(item, place, items.length + 1) });
     }
   }
   const blobRows = [...blobs];
@@ -84,7 +86,7 @@ export function encodeBatch(id: string, jobs: readonly BatchJob[]): readonly unk
     ),
     textArray(indexes.map(({ index }) => index.sentAt?.day ?? null)),
     int4Array(items.map(({ job }) => job)),
-    int4Array(items.map(({ item }) => messages.get(item.message) ?? 0)),
+    int4Array(items.map(({ message }) => message)),
     int4Array(items.map(({ email }) => email)),
     int8Array(items.map(({ item }) => item.accountId)),
     int8Array(items.map(({ item }) => item.mailboxId ?? 0)),
@@ -119,14 +121,29 @@ export function decodeAnswer(jobs: readonly BatchJob[], answer: BatchAnswer): re
   });
 }
 
-/** Copies of one message in one account with equal trace fields are one email (RFC 8474 section 5.1). */
-function emailOf(items: readonly { readonly item: BatchItem }[], start: number, item: BatchItem): number {
-  for (let i = start; i < items.length; i++) {
-    const other = items[i]?.item;
-    if (other?.accountId !== item.accountId || other.message !== item.message) continue;
-    if (other.prefix.equals(item.prefix)) return i + 1;
+/**
+ * Which items share an email (RFC 8474 section 5.1): copies of one message in different mailboxes of one
+ * account, under the same trace fields. A second copy in one mailbox is a message of its own.
+ */
+class SharedEmails {
+  readonly #emails = new Map<
+    string,
+    { readonly place: number; readonly prefix: Buffer; readonly mailboxes: Set<MailboxId | null> }[]
+  >();
+
+  /** The place of the item whose email this one, at `place`, shares; `place` itself where there is none. */
+  placeOf({ accountId, mailboxId, prefix }: BatchItem, message: number, place: number): number {
+    const key = `${accountId} ${message}`;
+    const emails = this.#emails.get(key) ?? [];
+    this.#emails.set(key, emails);
+    const shared = emails.find((email) => !email.mailboxes.has(mailboxId) && email.prefix.equals(prefix));
+    if (!shared) {
+      emails.push({ place, prefix, mailboxes: new Set([mailboxId]) });
+      return place;
+    }
+    shared.mailboxes.add(mailboxId);
+    return shared.place;
   }
-  return items.length + 1;
 }
 
 /** Postgres has no NUL in text, nor has IMAP in a string (RFC 3501 section 9, CHAR8): the length must stay. */

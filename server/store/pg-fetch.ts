@@ -21,7 +21,8 @@ import { contentsOf } from './pg-content.ts';
 import { noSuchMailbox } from './pg-fault.ts';
 import { readPages, toMailbox } from './pg-rows.ts';
 
-const uidsPerBatch = 800;
+/** A batch has fewer than these and those of one page more. */
+const uidsPerBatch = 700;
 const maxPagesPerBatch = 64;
 /** Of ENVELOPE, BODYSTRUCTURE and part tables of one query; a single row may have more. */
 const maxBatchBytes = 4 * 1024 * 1024;

@@ -1,0 +1,214 @@
+/**
+ * Who is told of changes, in this process and in others. Inside the process at once; others by a NOTIFY, the
+ * first of a burst at once and then at most one each `gapMs` for an account. A hint can be lost with a
+ * connection, so after each reconnect, and slowly always, the accounts with listeners are compared with the database.
+ */
+import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
+import type { AccountId, MailboxId, ModSeq } from '#shared/base/ids.ts';
+import type { PostgresDatabase } from '#shared/db/client.ts';
+import { listen, maxPayloadBytes, Notifier } from '#shared/db/listen.ts';
+import type { ChangeFeed, ChangeHint } from '#server/mail/ports.ts';
+import { int8Array } from './binary-array.ts';
+
+const channel = 'postrider_change';
+const gapMs = 100;
+const defaultSweepMs = 30_000;
+/** Mailboxes named in one hint to other processes; the rest is found by a sweep there. */
+const maxMailboxesPerHint = 300;
+
+export type PgChangeFeedOptions = {
+  readonly database: PostgresDatabase;
+  readonly sweepMs?: number;
+  readonly onError?: (error: unknown) => void;
+};
+
+type Audience = {
+  readonly listeners: Set<(hint: ChangeHint) => void>;
+  /** The highest modseq that was told of; 0: not known yet. */
+  told: number;
+};
+
+/** [sender, [account, modseq, [mailbox, …]] …], ids as text: JSON numbers are too short for int8. */
+type Payload = readonly [sender: string, ...changes: (readonly [string, number, readonly string[]])[]];
+
+export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
+  readonly #database: PostgresDatabase;
+  readonly #onError: (error: unknown) => void;
+  readonly #audiences = new Map<AccountId, Audience>();
+  readonly #notifier: Notifier;
+  readonly #listening: AsyncDisposable;
+  readonly #sweeper: NodeJS.Timeout;
+  readonly #sender = randomUUID().slice(0, 8);
+  /** What other processes have not been told yet. */
+  readonly #pending = new Map<AccountId, { modSeq: number; readonly mailboxIds: Set<MailboxId> }>();
+  /** Accounts told of lately, and until when they wait. */
+  readonly #quietUntil = new Map<AccountId, number>();
+  #sending: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #sweeping: Promise<void> | null = null;
+  #isClosed = false;
+
+  constructor({ database, sweepMs = defaultSweepMs, onError = () => undefined }: PgChangeFeedOptions) {
+    this.#database = database;
+    this.#onError = onError;
+    this.#notifier = new Notifier(database, channel);
+    this.#listening = listen({
+      database,
+      channel,
+      listener: { heard: (payload) => this.#hear(payload), gap: () => this.#sweepSoon() },
+      onError,
+    });
+    this.#sweeper = setInterval(() => this.#sweepSoon(), sweepMs).unref();
+  }
+
+  subscribe(accountId: AccountId, heard: (hint: ChangeHint) => void): Disposable {
+    const audience = this.#audiences.get(accountId) ?? { listeners: new Set(), told: 0 };
+    this.#audiences.set(accountId, audience);
+    // Two subscriptions with the same function are two.
+    const listener = (hint: ChangeHint): void => heard(hint);
+    audience.listeners.add(listener);
+    return {
+      [Symbol.dispose]: () => {
+        audience.listeners.delete(listener);
+        if (audience.listeners.size === 0 && this.#audiences.get(accountId) === audience) {
+          this.#audiences.delete(accountId);
+        }
+      },
+    };
+  }
+
+  /** A change was committed by this process. */
+  tell(hint: ChangeHint): void {
+    this.#spread(hint);
+    const pending = this.#pending.get(hint.accountId) ?? { modSeq: 0, mailboxIds: new Set<MailboxId>() };
+    pending.modSeq = Math.max(pending.modSeq, hint.modSeq);
+    for (const id of hint.mailboxIds) pending.mailboxIds.add(id);
+    this.#pending.set(hint.accountId, pending);
+    this.#sendSoon();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#sweeper);
+    if (this.#timer) clearTimeout(this.#timer);
+    await this.#sending;
+    // What waits for its turn is told before the end.
+    this.#quietUntil.clear();
+    await this.#send();
+    await this.#sweeping;
+    await this.#listening[Symbol.asyncDispose]();
+    await this.#notifier[Symbol.asyncDispose]();
+  }
+
+  /** To the listeners of this process, later than the call, so that none runs inside of the change. */
+  #spread(hint: ChangeHint): void {
+    const audience = this.#audiences.get(hint.accountId);
+    if (!audience) return;
+    audience.told = Math.max(audience.told, hint.modSeq);
+    for (const listener of audience.listeners) {
+      setImmediate(() => {
+        if (audience.listeners.has(listener)) listener(hint);
+      });
+    }
+  }
+
+  #hear(text: string): void {
+    const [sender, ...changes] = JSON.parse(text) as Payload;
+    if (sender === this.#sender) return;
+    for (const [account, modSeq, mailboxes] of changes) {
+      this.#spread({
+        accountId: BigInt(account) as AccountId,
+        modSeq: modSeq as ModSeq,
+        mailboxIds: mailboxes.map((id) => BigInt(id) as MailboxId),
+      });
+    }
+  }
+
+  #sendSoon(): void {
+    if (this.#sending || this.#timer || this.#isClosed) return;
+    this.#sending = this.#send().finally(() => {
+      this.#sending = null;
+      if (this.#pending.size === 0 || this.#isClosed) return;
+      this.#timer = setTimeout(() => {
+        this.#timer = null;
+        this.#sendSoon();
+      }, this.#waitMs()).unref();
+    });
+  }
+
+  /** Until the first of those that wait may be told. */
+  #waitMs(): number {
+    const now = performance.now();
+    let wait = gapMs;
+    for (const accountId of this.#pending.keys()) wait = Math.min(wait, (this.#quietUntil.get(accountId) ?? 0) - now);
+    return Math.max(1, wait);
+  }
+
+  async #send(): Promise<void> {
+    const now = performance.now();
+    for (const [accountId, until] of this.#quietUntil) if (until <= now) this.#quietUntil.delete(accountId);
+    const changes: Payload[1][] = [];
+    for (const [accountId, { modSeq, mailboxIds }] of this.#pending) {
+      if (this.#quietUntil.has(accountId)) continue;
+      const named = [...mailboxIds].slice(0, maxMailboxesPerHint).map(String);
+      changes.push([String(accountId), modSeq, named]);
+      this.#pending.delete(accountId);
+      this.#quietUntil.set(accountId, now + gapMs);
+    }
+    if (changes.length === 0) return;
+    try {
+      await this.#notifier.send(payloadsOf(this.#sender, changes));
+    } catch (error) {
+      // The others sweep.
+      this.#onError(error);
+    }
+  }
+
+  #sweepSoon(): void {
+    if (this.#sweeping || this.#isClosed || this.#audiences.size === 0) return;
+    this.#sweeping = this.#sweep()
+      .catch(this.#onError)
+      .finally(() => {
+        this.#sweeping = null;
+      });
+  }
+
+  async #sweep(): Promise<void> {
+    const asked = [...this.#audiences].map(([accountId, { told }]) => ({ accountId, told }));
+    const { rows } = await sql<{ account_id: AccountId; modseq: bigint; ids: readonly bigint[] }>`/*sweep-changes*/
+      select s.account_id, s.modseq, array(
+          select m.id from mailbox m where m.account_id = s.account_id and m.highest_modseq > a.told
+          union
+          select l.mailbox_id from change_log l
+            where l.account_id = s.account_id and l.modseq > a.told and l.kind = 'mailbox-gone') as ids
+        from unnest(${int8Array(asked.map(({ accountId }) => accountId))}::int8[], ${int8Array(asked.map(({ told }) => told))}::int8[]) a (id, told)
+        join account_state s on s.account_id = a.id and s.modseq > a.told`.execute(this.#database.db);
+    for (const row of rows) {
+      this.#spread({
+        accountId: row.account_id,
+        modSeq: Number(row.modseq) as ModSeq,
+        mailboxIds: row.ids as readonly MailboxId[],
+      });
+    }
+  }
+}
+
+/** As few payloads as the bound allows. */
+function payloadsOf(sender: string, changes: readonly Payload[1][]): readonly string[] {
+  const payloads: string[] = [];
+  let current: string[] = [];
+  let bytes = 0;
+  for (const change of changes) {
+    const text = JSON.stringify(change);
+    if (current.length > 0 && bytes + text.length + 20 > maxPayloadBytes) {
+      payloads.push(`["${sender}",${current.join(',')}]`);
+      current = [];
+      bytes = 0;
+    }
+    current.push(text);
+    bytes += text.length + 1;
+  }
+  payloads.push(`["${sender}",${current.join(',')}]`);
+  return payloads;
+}
