@@ -7,6 +7,7 @@ import process from 'node:process';
 const packages = {
   curl: 'curl',
   '/usr/sbin/dovecot': 'dovecot-imapd',
+  '/usr/lib/postgresql/15/bin/postgres': 'postgresql-15',
   mbsync: 'isync',
   neomutt: 'neomutt',
   python3: 'python3',
