@@ -18,6 +18,9 @@ export const maxRecipients = 1000;
 /** Bytes of one IMAP command line without its literals; RFC 7162 section 4 asks for 8192 at least. */
 export const maxImapLineBytes = 64 * 1024;
 
+/** Bytes of a command's tag: it is sent back with the answer. */
+export const maxImapTagBytes = 255;
+
 /** Bytes of all literals of one IMAP command other than an APPEND message. */
 export const maxImapLiteralBytes = 256 * 1024;
 

@@ -93,8 +93,11 @@ export function formatNstring(value: string | null): string {
   return value === null ? 'NIL' : formatString(value);
 }
 
-/** An atom where it can be, else a string. NIL is quoted: some clients take it for nothing wherever it stands. */
+/**
+ * An atom where that is sure to be read as one, else a string. Clients stumble over atoms with brackets, over
+ * those that begin like a number, and over NIL wherever it stands.
+ */
 export function formatAstring(value: string): string {
-  const isAtom = /^[!#$&'+-[^-z|}~\]]+$/.test(value) && value.toUpperCase() !== 'NIL';
-  return isAtom ? value : formatString(value);
+  const isPlain = /^[A-Za-z][A-Za-z0-9&+,./_-]*$/.test(value) && value.toUpperCase() !== 'NIL';
+  return isPlain ? value : formatString(value);
 }

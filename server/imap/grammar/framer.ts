@@ -250,13 +250,16 @@ export class ImapFramer {
     if (this.#announcements <= earlyParses) {
       const text = this.#gathered.latin1(0, this.#gathered.length);
       try {
-        // Whole before its literal is only an APPEND, whose message is not part of the text.
+        // The message of an APPEND is not part of the text.
         const { tag, command } = parseCommand(text);
         if (command.verb === 'APPEND') return this.#append(tag, command, announced);
       } catch (error) {
-        if (!(error instanceof LiteralPending)) return this.#refuse(faultFrame(text, error), announced);
-        this.#head ??= { tag: tagOf(text) ?? '*', verb: verbOf(text) };
+        const fault = faultFrame(text, error);
+        // An empty literal is read at once; that the text ends behind it is no fault, the rest is still to come.
+        const mayGoOn = error instanceof LiteralPending || (announced.bytes === 0 && tagOf(text) !== null);
+        if (!mayGoOn) return this.#refuse(fault, announced);
       }
+      this.#head ??= { tag: tagOf(text) ?? '*', verb: verbOf(text) };
     }
     return this.#gatherLiteral(announced);
   }

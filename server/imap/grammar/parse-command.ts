@@ -1,3 +1,4 @@
+import { maxImapTagBytes } from '#shared/base/limits.ts';
 import { Scanner } from '#shared/text/scanner.ts';
 import { isAstringChar, keyword, sp } from './astring.ts';
 import type { ImapCommand } from './command.ts';
@@ -113,7 +114,7 @@ function named(s: Scanner, known: ReadonlyMap<string, Arguments>, rule: string):
 export function parseCommand(text: string): { readonly tag: string; readonly command: ImapCommand } {
   const s = new Scanner(text);
   const tag = s.takeWhile(isTagChar);
-  if (tag === '') s.fail('tag');
+  if (tag === '' || tag.length > maxImapTagBytes) s.fail(`tag of at most ${maxImapTagBytes} bytes`);
   sp(s);
   const command = named(s, commands, 'the name of a known command');
   // Not in the grammar, but sent by clients and taken by other servers.
@@ -131,7 +132,8 @@ function isTagChar(code: number): boolean {
 export function tagOf(text: string): string | null {
   const s = new Scanner(text);
   const tag = s.takeWhile(isTagChar);
-  return tag !== '' && (s.done || s.startsWith(' ') || s.startsWith('\r') || s.startsWith('\n')) ? tag : null;
+  if (tag === '' || tag.length > maxImapTagBytes) return null;
+  return s.done || s.match(/[ \r\n]/y) ? tag : null;
 }
 
 /** The name of a command that may be wrong, in capitals, UID with what follows; empty when there is none. */
