@@ -30,7 +30,8 @@ const outcomeDeadlineMs = 10_000;
 /** Longer than the server's own statement_timeout: then the connection is dead. */
 const answerTimeoutMs = 90_000;
 
-const laneSettings = {
+/** Of the session that calls store_batch. */
+export const laneSettings = {
   statement_timeout: '60000',
   // The arrays' lengths vary, the plan must not: always by index, one row after the other.
   plan_cache_mode: 'force_generic_plan',

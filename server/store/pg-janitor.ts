@@ -1,0 +1,153 @@
+/**
+ * Removes what nobody refers to any more: blobs without an email, old batches, old change log. Any number of
+ * processes may sweep at once, while mail arrives.
+ *
+ * A delivery that reuses a blob holds a KEY SHARE lock on its row until its email is committed. The sweep locks
+ * the row FOR UPDATE, skipping those that are held, and looks again in a second statement: what was
+ * committed before its lock is seen there, and who comes later waits, finds the row gone, and writes it again.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sql, type Kysely } from 'kysely';
+import type { PostgresDatabase } from '#shared/db/client.ts';
+import type { Database } from '#shared/db/schema.ts';
+import { transact } from '#shared/db/tx.ts';
+
+export type JanitorOptions = {
+  readonly database: PostgresDatabase;
+  /** How long a blob may be without an email: a large one is stored before the message. Default an hour. */
+  readonly graceSeconds?: number;
+  /** How long the change log is kept; who knows an older modseq reads everything again. Default 30 days. */
+  readonly logSeconds?: number;
+  /** Default an hour. */
+  readonly intervalSeconds?: number;
+  readonly onError?: (error: unknown) => void;
+};
+
+export type Swept = { readonly blobs: number; readonly logEntries: number; readonly batches: number };
+
+const blobsPerTransaction = 1000;
+const logEntriesPerTransaction = 10_000;
+/** Far longer than a lane looks for the outcome of a batch. */
+const batchSeconds = 24 * 3600;
+
+export class Janitor implements AsyncDisposable {
+  readonly #options: Required<Omit<JanitorOptions, 'onError'>>;
+  readonly #onError: (error: unknown) => void;
+  readonly #abort = new AbortController();
+  #running: Promise<void> | null = null;
+
+  constructor({ onError = () => undefined, ...options }: JanitorOptions) {
+    this.#options = { graceSeconds: 3600, logSeconds: 30 * 24 * 3600, intervalSeconds: 3600, ...options };
+    this.#onError = onError;
+  }
+
+  /** Sweeps now and then until disposed of. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async sweepOnce(): Promise<Swept> {
+    const { db } = this.#options.database;
+    return {
+      blobs: await this.#sweepBlobs(db),
+      logEntries: await this.#pruneLog(db),
+      batches: await this.#pruneBatches(db),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      // Not all processes at the same time.
+      const ms = this.#options.intervalSeconds * 1000 * (0.5 + Math.random());
+      await sleep(ms, undefined, { signal, ref: false }).catch(() => undefined);
+      if (!signal.aborted) await this.sweepOnce().catch(this.#onError);
+    }
+  }
+
+  /** All blobs in the order of their hashes, some in each transaction. */
+  async #sweepBlobs(db: Kysely<Database>): Promise<number> {
+    let removed = 0;
+    for (let after: Buffer | null = Buffer.alloc(0); after && !this.#abort.signal.aborted;) {
+      const from: Buffer = after;
+      const last = await lastOfPage(db, from);
+      removed += await transact(db, (tx) => this.#sweepPage(tx, from, last));
+      after = last;
+    }
+    return removed;
+  }
+
+  /** `last` null: to the end. */
+  async #sweepPage(tx: Kysely<Database>, after: Buffer, last: Buffer | null): Promise<number> {
+    const { rows } = await sql<{ hash: Buffer }>`
+      select b.hash from blob b
+      where b.hash > ${after} and (${last}::bytea is null or b.hash <= ${last})
+        and b.at <= now() - make_interval(secs => ${this.#options.graceSeconds})
+        and not exists (select from email e where e.blob_hash = b.hash)
+      order by b.hash for update of b skip locked`.execute(tx);
+    if (rows.length === 0) return 0;
+    const gone = await sql<{ hash: Buffer }>`
+      delete from blob b
+      where b.hash = any (${rows.map(({ hash }) => hash)}::bytea[])
+        and not exists (select from email e where e.blob_hash = b.hash)
+      returning b.hash`.execute(tx);
+    await sql`delete from blob_piece where hash = any (${gone.rows.map(({ hash }) => hash)}::bytea[])`.execute(tx);
+    return gone.rows.length;
+  }
+
+  /** The accounts are locked in the order that deliveries lock them in. */
+  async #pruneLog(db: Kysely<Database>): Promise<number> {
+    let removed = 0;
+    for (let count = logEntriesPerTransaction; count === logEntriesPerTransaction && !this.#abort.signal.aborted;) {
+      count = await transact(db, async (tx) => {
+        const { rows } = await sql<{ account_id: bigint; modseq: bigint }>`
+          select account_id, modseq from change_log
+          where at < now() - make_interval(secs => ${this.#options.logSeconds})
+          limit ${logEntriesPerTransaction}`.execute(tx);
+        const floors = new Map<bigint, bigint>();
+        for (const { account_id: id, modseq } of rows) {
+          const floor = floors.get(id) ?? 0n;
+          floors.set(id, modseq > floor ? modseq : floor);
+        }
+        const ids = [...floors.keys()];
+        await sql`select from account_state where account_id = any (${ids}::int8[]) order by account_id for update`.execute(
+          tx,
+        );
+        await sql`
+          with pruned as (
+            select * from unnest(${ids}::int8[], ${[...floors.values()]}::int8[]) p (account_id, floor)
+          ), kept as (
+            update account_state s set log_floor = greatest(s.log_floor, p.floor) from pruned p where s.account_id = p.account_id)
+          delete from change_log l using pruned p where l.account_id = p.account_id and l.modseq <= p.floor`.execute(
+          tx,
+        );
+        return rows.length;
+      });
+      removed += count;
+    }
+    return removed;
+  }
+
+  async #pruneBatches(db: Kysely<Database>): Promise<number> {
+    const { numAffectedRows } = await sql`
+      delete from delivery_batch where at < now() - make_interval(secs => ${batchSeconds})`.execute(db);
+    return Number(numAffectedRows ?? 0n);
+  }
+}
+
+/** The hash that ends a page which begins after `after`; null: the page is the last one. */
+async function lastOfPage(db: Kysely<Database>, after: Buffer): Promise<Buffer | null> {
+  const rows = await db
+    .selectFrom('blob')
+    .select('hash')
+    .where('hash', '>', after)
+    .orderBy('hash')
+    .limit(blobsPerTransaction)
+    .execute();
+  return rows.length < blobsPerTransaction ? null : (rows.at(-1)?.hash ?? null);
+}
