@@ -53,7 +53,11 @@ export class Scanner {
 
   /** As `take`, without ASCII case; `word` is in capitals. */
   takeWord(word: string): boolean {
-    if (this.text.slice(this.#at, this.#at + word.length).toUpperCase() !== word) return false;
+    for (let i = 0; i < word.length; i++) {
+      const code = this.text.charCodeAt(this.#at + i);
+      const capital = code >= 0x61 && code <= 0x7a ? code - 0x20 : code;
+      if (capital !== word.charCodeAt(i)) return false;
+    }
     this.#at += word.length;
     return true;
   }
@@ -103,6 +107,6 @@ export class Scanner {
   }
 }
 
-export function isDigit(code: number): boolean {
+function isDigit(code: number): boolean {
   return code >= 0x30 && code <= 0x39;
 }

@@ -57,14 +57,14 @@ export function astring(s: Scanner, rule = 'astring'): string {
  * quoted = DQUOTE *QUOTED-CHAR DQUOTE. Bytes above 127 are let through, as RFC 9051 has it: clients send names
  * and passwords so.
  */
-export function quoted(s: Scanner): string {
+function quoted(s: Scanner): string {
   const found = s.match(/"((?:[^"\\\r\n\0]|\\["\\])*)"/y);
   if (!found) return s.fail('quoted');
   return (found[1] ?? '').replaceAll(/\\(.)/g, '$1');
 }
 
 /** literal = "{" number ["+"] "}" CRLF *CHAR8 (RFC 7888 for "+"). */
-export function literal(s: Scanner): string {
+function literal(s: Scanner): string {
   const bytes = literalHead(s);
   if (bytes === null) return s.fail('literal');
   const value = s.takeCount(bytes);

@@ -118,7 +118,7 @@ function headerList(s: Scanner): readonly string[] {
 }
 
 /** The section between the brackets, field names as the client wrote them. */
-export function formatSection({ path, text }: BodySection): string {
+function formatSection({ path, text }: BodySection): string {
   if (text === null) return path.join('.');
   const fields = 'fields' in text ? ` (${text.fields.map(formatAstring).join(' ')})` : '';
   return [...path, text.kind].join('.') + fields;

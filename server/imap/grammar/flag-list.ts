@@ -23,7 +23,7 @@ export function flagList(s: Scanner): FlagList {
  * flag *(SP flag). \Recent is the server's alone (RFC 3501 section 2.3.2), and no "flag-extension" is defined:
  * both are refused. Keywords that differ in case only count once, as first spelled.
  */
-export function flags(s: Scanner): FlagList {
+function flags(s: Scanner): FlagList {
   let bits = 0;
   const keywords = new Map<string, string>();
   do {

@@ -5,7 +5,7 @@ import type { FlagList } from './command.ts';
 import { flagNames } from './flag-list.ts';
 
 /** Codes without arguments. TOOBIG is RFC 7889's, USEATTR RFC 6154's, CLOSED RFC 7162's, HASCHILDREN RFC 9051's. */
-export type BareResponseCode =
+type BareResponseCode =
   | 'ALERT'
   | 'ALREADYEXISTS'
   | 'AUTHENTICATIONFAILED'
