@@ -190,9 +190,15 @@ test('ENVIRONMENT and DEBUG change defaults, not what is written', () => {
 });
 
 test('settings that contradict each other are faults', () => {
-  expect(faultOf(() => load({ SSL_CERT_FILE: '/c' })).message).toContain('SSL_CERT_FILE: set without SSL_KEY_FILE');
+  expect(faultOf(() => load({ SSL_KEY_FILE: '/k' })).message).toContain('SSL_KEY_FILE: set without SSL_CERT_FILE');
   expect(faultOf(() => load({ DRAIN_DELAY: '30s' })).message).toContain('DRAIN_DELAY: 30s leaves nothing');
   expect(faultOf(() => load({ IMAP_PORT: '8080' })).message).toContain('HTTP_PORT: 8080 is IMAP_PORT already');
+});
+
+test('SSL_CERT_FILE alone is meant for OpenSSL, and ignored', () => {
+  const { config, warnings } = load({ SSL_CERT_FILE: '/etc/ssl/certs/ca-certificates.crt' });
+  expect(config.sslCertFile).toBeNull();
+  expect(warnings).toEqual(['SSL_CERT_FILE is ignored without SSL_KEY_FILE']);
 });
 
 test('an empty value counts as not set', () => {

@@ -62,8 +62,13 @@ export function loadServerConfig(sources: ConfigSources): LoadedConfig {
       faults.push(`${given.source}: ${shown} is not usable; write ${parsed.write}`);
     }
   }
+  // OpenSSL reads SSL_CERT_FILE too, as the authorities that clients trust: alone it is not meant for us.
+  if (values['sslKeyFile'] === null && values['sslCertFile'] !== null) {
+    values['sslCertFile'] = null;
+    warnings.push('SSL_CERT_FILE is ignored without SSL_KEY_FILE');
+  }
   const config = { ...(values as SettingValues), isLocal: sources.isLocal };
-  if (faults.length === 0) checkTogether(config, faults, warnings);
+  if (faults.length === 0) checkTogether(config, faults);
   if (faults.length > 0) throw configFault(faults);
   return { config, printed, warnings };
 }
@@ -163,19 +168,14 @@ function serviceLinkWarning(name: string): string {
   return `${name} was set by Kubernetes for a Service of that name and is ignored; set enableServiceLinks: false in the pod`;
 }
 
-function checkTogether(config: ServerConfig, faults: string[], warnings: string[]): void {
+function checkTogether(config: ServerConfig, faults: string[]): void {
   if (config.databaseUrl === null && !config.isLocal) {
     faults.push(
       'DATABASE_URL: not set; write postgres://user:password@host:5432/database, or use `postrider run --local` for a Postgres of its own',
     );
   }
-  if ((config.sslCertFile === null) !== (config.sslKeyFile === null)) {
-    const [set, missing] =
-      config.sslKeyFile === null ? ['SSL_CERT_FILE', 'SSL_KEY_FILE'] : ['SSL_KEY_FILE', 'SSL_CERT_FILE'];
-    const message = `${set}: set without ${missing}; set both, or none for a self-signed certificate`;
-    // OpenSSL reads SSL_CERT_FILE too, as the authorities it trusts: on a laptop it is rarely meant for us.
-    if (config.isLocal) warnings.push(`${message} (ignored)`);
-    else faults.push(message);
+  if (config.sslKeyFile !== null && config.sslCertFile === null) {
+    faults.push('SSL_KEY_FILE: set without SSL_CERT_FILE; set both, or none for a self-signed certificate');
   }
   if (config.drainDelaySeconds >= config.graceSeconds) {
     faults.push(

@@ -121,7 +121,7 @@ export const settings = {
     type: optionalType(pathType),
     standard: '',
     standardHelp: '`keyring` in DATA_DIR',
-    help: 'Keys that seal secrets in the database. Where it is set the file must be there; the default is made on the first start. Without it the sealed secrets are lost: back it up.',
+    help: 'Keys that seal secrets in the database; back them up, what they sealed opens with nothing else. `run --local` makes the file on the first start; elsewhere it must be there (`postrider make-keyring FILE` makes one).',
   }),
   spoolDirectory: setting({
     names: ['SPOOL_DIR'],
@@ -221,7 +221,7 @@ export const settings = {
     group: 'TLS',
     type: optionalType(pathType),
     standard: '',
-    help: 'Certificate with its chain (PEM), read again when it changes. Set it with SSL_KEY_FILE; without both a self-signed certificate is made in DATA_DIR.',
+    help: 'Certificate with its chain (PEM), read again when it changes. Ignored without SSL_KEY_FILE (OpenSSL has a setting of this name too); then a self-signed certificate is made in DATA_DIR.',
   }),
   sslKeyFile: setting({
     names: ['SSL_KEY_FILE'],

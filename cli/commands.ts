@@ -1,0 +1,130 @@
+/** The commands, one row each; `postrider help` prints this table. */
+import { existsSync } from 'node:fs';
+import process from 'node:process';
+import { parseArgs } from 'node:util';
+import { readEnvironment, readEnvironmentFile } from '#shared/config/environment.ts';
+import { loadServerConfig, type LoadedConfig } from '#shared/config/server-config.ts';
+import { ProgramFault } from '#shared/base/program-fault.ts';
+import { openKeyring } from '#shared/directory/keyring.ts';
+import { runServer } from '#server/main.ts';
+import { version } from '#server/version.ts';
+import { afterRestore, checkDatabase, migrateDatabase } from './database-commands.ts';
+
+export type Command = {
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  readonly takes: string;
+  readonly does: string;
+  /** Resolves with the exit code. */
+  run(args: readonly string[]): Promise<number> | number;
+};
+
+/** The command line makes no sense: the list of commands is printed, and the exit code is 64. */
+export class UsageFault extends Error {
+  override readonly name = 'UsageFault';
+}
+
+const configOptions = '[--local] [--config FILE]';
+
+export const commands: readonly Command[] = [
+  {
+    name: 'run',
+    takes: configOptions,
+    does: 'run the server; --local: on loopback, with a Postgres of its own',
+    run: (args) => runServer(readConfig(args)),
+  },
+  {
+    name: 'config',
+    takes: configOptions,
+    does: 'print the configuration in force and where it comes from, secrets masked',
+    run: (args) => printConfig(readConfig(args)),
+  },
+  {
+    name: 'migrate',
+    takes: configOptions,
+    does: 'bring the database schema up to date',
+    run: (args) => migrateDatabase(readConfig(args).config, print),
+  },
+  {
+    name: 'after-restore',
+    takes: configOptions,
+    does: 'after a restored backup: raise every UIDVALIDITY, so that clients fetch anew',
+    run: (args) => afterRestore(readConfig(args).config, print),
+  },
+  {
+    name: 'check',
+    takes: `db ${configOptions}`,
+    does: 'look at the database: version, schema, notifications',
+    run: ([what, ...args]) => {
+      if (what !== 'db') throw new UsageFault('check looks at: db');
+      return checkDatabase(readConfig(args).config, print);
+    },
+  },
+  {
+    name: 'make-keyring',
+    takes: 'FILE',
+    does: 'make a file of new keys that seal secrets in the database',
+    run: async ([file, ...rest]) => {
+      if (file === undefined || rest.length > 0) throw new UsageFault('make-keyring takes one file');
+      if (existsSync(file))
+        throw new ProgramFault(78, `${file} is there already`, 'Name a file that is not there yet.');
+      await openKeyring(file, 'create');
+      return print(`made ${file}`);
+    },
+  },
+  {
+    name: 'version',
+    aliases: ['--version', '-v'],
+    takes: '',
+    does: 'print the version',
+    run: () => print(version),
+  },
+  {
+    name: 'help',
+    aliases: ['--help', '-h'],
+    takes: '',
+    does: 'print this list',
+    run: () => print(usage().trimEnd()),
+  },
+];
+
+export function usage(): string {
+  const lines = commands.map(({ name, takes, does }) => `  postrider ${`${name} ${takes}`.padEnd(42)}${does}\n`);
+  return `Usage:\n${lines.join('')}\nSettings are environment variables: docs/configuration.md\n`;
+}
+
+function print(text: string): number {
+  process.stdout.write(`${text}\n`);
+  return 0;
+}
+
+function readConfig(args: readonly string[]): LoadedConfig {
+  const { local, config: file } = readOptions(args);
+  return loadServerConfig({
+    environment: readEnvironment(),
+    ...(file !== undefined && { file: { name: file, values: readEnvironmentFile(file) } }),
+    isLocal: local,
+  });
+}
+
+function readOptions(args: readonly string[]): { readonly local: boolean; readonly config?: string | undefined } {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: { local: { type: 'boolean', default: false }, config: { type: 'string' } },
+    });
+    return values;
+  } catch (error) {
+    throw new UsageFault((error as Error).message, { cause: error });
+  }
+}
+
+function printConfig({ printed, warnings }: LoadedConfig): number {
+  const nameWidth = Math.max(...printed.map(({ name }) => name.length));
+  const valueWidth = Math.max(...printed.map(({ value }) => value.length));
+  for (const { name, value, source } of printed) {
+    print(`${name.padEnd(nameWidth)}  ${value.padEnd(valueWidth)}  ${source}`);
+  }
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+  return 0;
+}

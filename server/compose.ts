@@ -1,0 +1,175 @@
+/**
+ * Makes the parts of a server in the order in which they need each other, and closes them in the opposite order.
+ * It and mail-service.ts alone know the implementations. Tests use it to run servers in their own process.
+ */
+import { dataPaths, type ServerConfig } from '#shared/config/server-config.ts';
+import { createDatabase, type PostgresDatabase } from '#shared/db/client.ts';
+import { migrate } from '#shared/db/migrate.ts';
+import { Health } from '#shared/observe/health.ts';
+import { createMetrics, type Metrics } from '#shared/observe/metrics.ts';
+import { DatabaseWatch } from './database-watch.ts';
+import { startEmbeddedPostgres } from './embedded/embedded-postgres.ts';
+import type { Foundation } from './foundation.ts';
+import { HttpServer, type ServerInfo } from './http/http-server.ts';
+import { drain, type Drainable } from './lifecycle.ts';
+import { planListeners, type ListenerName, type PlannedListener } from './listener-plan.ts';
+import { openMailService, type MailService } from './mail-service.ts';
+import { Certificate } from './tls/certificate.ts';
+import { version } from './version.ts';
+import { listenFault } from './wire/listener.ts';
+
+export type StartOptions = Pick<Foundation, 'config' | 'logger' | 'clock'>;
+
+/** A server that is ready. Disposing closes it without a drain: connections are dropped. */
+export interface RunningServer extends AsyncDisposable {
+  /** The ports in fact, where the configuration said 0; a listener that is not open is not there. */
+  readonly ports: ReadonlyMap<ListenerName, number>;
+  readonly health: Health;
+  readonly metrics: Metrics;
+  /** Not ready, drains, closes; resolves when nothing is open any more. */
+  stop(): Promise<void>;
+}
+
+/** Resolves when the server is ready; ProgramFault where it can't start, with everything closed again. */
+export async function startServer(options: StartOptions): Promise<RunningServer> {
+  await using stack = new AsyncDisposableStack();
+  const health = new Health();
+  const metrics = createMetrics({ process: true });
+  const foundation: Foundation = { ...options, health, metrics, stack };
+  const planned = planListeners(options.config);
+  health.require('database', 'not seen yet');
+  health.require('listeners', 'not open yet');
+
+  const ports = new Map<ListenerName, number>();
+  await openHttp(foundation, planned, ports);
+  const database = await openDatabase(foundation);
+  const certificate = await openCertificate(foundation);
+  const mail = await openMailService(foundation, database, certificate.context);
+  const listeners = await openListeners(foundation, planned, mail, ports);
+  health.meet('listeners');
+  tellMode(foundation);
+  options.logger.info({ event: 'server.ready', version, ports: Object.fromEntries(ports) }, 'ready');
+  return runningServer(foundation, ports, listeners, stack.move());
+}
+
+function runningServer(
+  { config, logger, clock, health, metrics }: Foundation,
+  ports: ReadonlyMap<ListenerName, number>,
+  listeners: readonly Drainable[],
+  stack: AsyncDisposableStack,
+): RunningServer {
+  const drainDelayMs = config.drainDelaySeconds * 1000;
+  const graceMs = config.graceSeconds * 1000;
+  return {
+    ports,
+    health,
+    metrics,
+    async stop() {
+      await drain({ health, listeners, drainDelayMs, graceMs, clock, logger });
+      await stack.disposeAsync();
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(listeners.map((listener) => listener.stop(0)));
+      await stack.disposeAsync();
+    },
+  };
+}
+
+/** First of all, so that probes are answered while the rest starts. */
+async function openHttp(
+  { config, logger, health, metrics, stack }: Foundation,
+  planned: readonly PlannedListener[],
+  ports: Map<ListenerName, number>,
+): Promise<void> {
+  const plan = planned.find(({ name }) => name === 'http');
+  if (plan === undefined) return;
+  const { host, port } = plan;
+  const explain = (error: Error): Error => listenFault(error, { name: 'HTTP', host, port });
+  const http = await HttpServer.open({ host, port, health, metrics, info: serverInfo(config), logger, explain });
+  ports.set('http', stack.use(http).port);
+}
+
+function serverInfo(config: ServerConfig): ServerInfo {
+  const { developmentMode, roles, maxMessageBytes, maxConnectionsPerAddress } = config;
+  return {
+    name: 'Postrider',
+    version,
+    developmentMode,
+    roles,
+    security: {
+      loginNeedsTls: !developmentMode,
+      submissionNeedsLogin: !developmentMode,
+      anyPasswordAccepted: developmentMode,
+      maxMessageBytes,
+      maxConnectionsPerAddress,
+    },
+  };
+}
+
+/** The database of the configuration, else one of our own; migrated, so that its schema is ours. */
+async function openDatabase({ config, logger, health, metrics, stack }: Foundation): Promise<PostgresDatabase> {
+  const url =
+    config.databaseUrl?.reveal() ??
+    stack.use(await startEmbeddedPostgres({ directory: dataPaths(config).directory, logger })).url;
+  const database = stack.use(
+    createDatabase({
+      url,
+      maxConnections: config.databasePoolSize,
+      onConnectionError: (err) => {
+        // In the end connections are cut by those who close them.
+        const level = health.report().state === 'stopping' ? 'debug' : 'warn';
+        logger[level]({ event: 'db.connectionLost', err }, 'a database connection was lost');
+      },
+    }),
+  );
+  const applied = await migrate(database);
+  if (applied.length > 0)
+    logger.info({ event: 'db.migrated', migrations: applied }, 'the schema was brought up to date');
+  health.meet('database');
+  stack.use(new DatabaseWatch({ database, health, metrics, logger, everyMs: databaseWatchMs }));
+  return database;
+}
+
+/** A short time of unavailability is soon over, and nothing depends on knowing it sooner. */
+const databaseWatchMs = 2_000;
+
+async function openCertificate({ config, logger, clock, metrics, stack }: Foundation): Promise<Certificate> {
+  const { sslCertFile, sslKeyFile, hostname } = config;
+  const certificate = await Certificate.open({
+    files: sslCertFile !== null && sslKeyFile !== null ? { certificate: sslCertFile, privateKey: sslKeyFile } : null,
+    directory: dataPaths(config).tls,
+    names: config.isLocal ? ['localhost', ...(hostname === 'localhost' ? [] : [hostname]), '127.0.0.1'] : [hostname],
+    clock,
+    logger,
+    metrics,
+  });
+  return stack.use(certificate);
+}
+
+async function openListeners(
+  { stack }: Foundation,
+  planned: readonly PlannedListener[],
+  mail: MailService,
+  ports: Map<ListenerName, number>,
+): Promise<readonly Drainable[]> {
+  const opened: Drainable[] = [];
+  for (const plan of planned) {
+    if (plan.name === 'http') continue;
+    const listener = await mail.open(plan);
+    // Where a later one can't be opened, this one is closed again; after a drain there is nothing left to close.
+    stack.defer(() => listener.stop(0));
+    opened.push(listener);
+    ports.set(plan.name, listener.port);
+  }
+  return opened;
+}
+
+function tellMode({ config, logger, metrics }: Foundation): void {
+  metrics.info.set({ version, development: String(config.developmentMode) }, 1);
+  if (config.developmentMode) {
+    logger.warn(
+      { event: 'server.developmentMode', dev: true },
+      'DEVELOPMENT MODE: any name of a local domain logs in with any password; not for mail that matters',
+    );
+  }
+}

@@ -1,0 +1,96 @@
+/** From the first signal to the end: in which order a running server lets go, and what happens if it can't. */
+import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '#shared/base/clock.ts';
+import type { Health } from '#shared/observe/health.ts';
+import type { Logger } from '#shared/observe/logger.ts';
+
+/** Something that takes connections. */
+export interface Drainable {
+  readonly name: string;
+  /** Takes no more; running work finishes, at most `graceMs`, then what is left is dropped. */
+  stop(graceMs: number): Promise<void>;
+}
+
+export type DrainOptions = {
+  readonly health: Health;
+  readonly listeners: readonly Drainable[];
+  /** Not ready, but still accepting: until whoever routes to us has noticed. */
+  readonly drainDelayMs: number;
+  /** From now to the end at most, the delay included. */
+  readonly graceMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+/** What closing the rest (database, feed) may still take of the grace time. */
+const closingShareMs = 1_000;
+
+export async function drain(options: DrainOptions): Promise<void> {
+  const { health, listeners, logger, clock } = options;
+  const startedAt = clock.monotonicMs();
+  health.stop();
+  logger.info({ event: 'server.draining', delayMs: options.drainDelayMs }, 'not ready any more; still accepting');
+  await sleep(options.drainDelayMs);
+  const left = options.graceMs - (clock.monotonicMs() - startedAt);
+  const share = Math.min(closingShareMs, left / 4);
+  logger.info({ event: 'server.stopping', graceMs: Math.round(left) }, 'no new connections; running work finishes');
+  const outcomes = await Promise.allSettled(listeners.map((listener) => listener.stop(Math.max(0, left - share))));
+  for (const [index, outcome] of outcomes.entries()) {
+    if (outcome.status === 'rejected') {
+      logger.error({ event: 'server.stopFailed', listener: listeners[index]?.name, err: outcome.reason as unknown });
+    }
+  }
+}
+
+/**
+ * Resolves with the name of the first SIGTERM or SIGINT. After it, from a second one on, a signal ends the process
+ * at once, as if we had never listened.
+ */
+export function firstStopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    const signals = ['SIGTERM', 'SIGINT'] as const;
+    const heard = (signal: NodeJS.Signals): void => {
+      for (const name of signals) process.off(name, heard);
+      resolve(signal);
+    };
+    for (const name of signals) process.on(name, heard);
+  });
+}
+
+/**
+ * A promise nobody handled, an error nobody caught: the state of the program is unknown, so it is logged and the
+ * process ends with exit code 1. Whoever runs it starts it again; what was answered is committed.
+ */
+export function endOnUnexpectedErrors(logger: Logger): void {
+  const crash = (kind: string) => (reason: unknown) => {
+    const err = reason instanceof Error ? reason : new Error(`not an Error: ${String(reason)}`);
+    logger.fatal({ event: 'server.crashed', kind, err }, 'unexpected error; ending');
+    endNow('unexpected error; the log has it');
+  };
+  process.on('uncaughtException', crash('uncaughtException'));
+  process.on('unhandledRejection', crash('unhandledRejection'));
+}
+
+/** After a stop nothing should keep the process; where something does, it is named in the log and not waited for. */
+export function endSoon(logger: Logger, afterMs: number): void {
+  const timer = setTimeout(() => {
+    logger.error(
+      { event: 'server.lingering', open: process.getActiveResourcesInfo() },
+      'something is still open; ending',
+    );
+    endNow('something was still open after the stop');
+  }, afterMs);
+  timer.unref();
+}
+
+/** Ends the process with exit code 1 through Node's own way of dying, which needs no `process.exit`. */
+function endNow(reason: string): void {
+  process.removeAllListeners('uncaughtException');
+  process.removeAllListeners('unhandledRejection');
+  setImmediate(() => {
+    const error = new Error(`postrider: ${reason}`);
+    error.stack = error.message;
+    throw error;
+  });
+}

@@ -1,0 +1,59 @@
+/** Which listeners a process opens: decided from the configuration alone. */
+import type { ServerConfig } from '#shared/config/server-config.ts';
+import type { Role } from '#shared/config/settings.ts';
+
+/** As in logs and the `listener` label of metrics. */
+export type ListenerName = 'mx' | 'submission' | 'submissions' | 'imap' | 'imaps' | 'http';
+
+export type PlannedListener = {
+  readonly name: ListenerName;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly tls: 'starttls' | 'implicit' | 'none';
+};
+
+/** HTTP is always there: probes and metrics need it whatever else the process does. */
+export function planListeners(config: ServerConfig): readonly PlannedListener[] {
+  const rows: readonly {
+    readonly role: Role | null;
+    readonly name: ListenerName;
+    readonly host: string;
+    readonly port: number | null;
+    readonly tls: PlannedListener['tls'];
+  }[] = [
+    { role: null, name: 'http', host: config.httpHost, port: config.httpPort, tls: 'none' },
+    {
+      role: 'mx',
+      name: 'mx',
+      host: config.smtpReceiveHost,
+      port: config.smtpReceivePort,
+      tls: config.smtpReceiveUseSsl ? 'implicit' : 'starttls',
+    },
+    {
+      role: 'submission',
+      name: 'submission',
+      host: config.smtpReceiveHost,
+      port: config.submissionPort,
+      tls: 'starttls',
+    },
+    {
+      role: 'submission',
+      name: 'submissions',
+      host: config.smtpReceiveHost,
+      port: config.smtpReceiveSslPort,
+      tls: 'implicit',
+    },
+    {
+      role: 'imap',
+      name: 'imap',
+      host: config.imapHost,
+      port: config.imapPort,
+      tls: config.imapUseSsl ? 'implicit' : 'starttls',
+    },
+    { role: 'imap', name: 'imaps', host: config.imapHost, port: config.imapSslPort, tls: 'implicit' },
+  ];
+  return rows.flatMap(({ role, name, host, port, tls }) =>
+    port !== null && (role === null || config.roles.includes(role)) ? [{ name, host, port, tls }] : [],
+  );
+}

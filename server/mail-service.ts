@@ -1,0 +1,131 @@
+/** Storage, directory and logins on Postgres, and the mail listeners that are made of them. */
+import { dataPaths } from '#shared/config/server-config.ts';
+import type { PostgresDatabase } from '#shared/db/client.ts';
+import { createAuthenticator } from './accounts/password-authenticator.ts';
+import type { Foundation } from './foundation.ts';
+import { defaultImapPolicy, type ImapServices } from './imap/state/services.ts';
+import { ImapListener } from './imap/session/imap-listener.ts';
+import type { Drainable } from './lifecycle.ts';
+import type { PlannedListener } from './listener-plan.ts';
+import { MessageScanner } from './mime/message-scanner.ts';
+import { createSmtpListener, type SmtpServices } from './smtp/smtp-listener.ts';
+import { defaultSmtpOptions, type SmtpOptions } from './smtp/smtp-options.ts';
+import { createPgLoginDirectory } from './store/pg-directory-logins.ts';
+import { createPgDirectory } from './store/pg-directory.ts';
+import { PgChangeFeed } from './store/pg-change-feed.ts';
+import { Janitor } from './store/pg-janitor.ts';
+import { PgMailStore } from './store/pg-mail-store.ts';
+import { SpoolArea } from './wire/spool.ts';
+import type { TlsContext } from './wire/tls-context.ts';
+
+/** A listener that is open. */
+export interface OpenListener extends Drainable {
+  readonly port: number;
+}
+
+export interface MailService {
+  /** ProgramFault 78 where the port can't be had. */
+  open(plan: PlannedListener): Promise<OpenListener>;
+}
+
+export async function openMailService(
+  foundation: Foundation,
+  database: PostgresDatabase,
+  tls: TlsContext,
+): Promise<MailService> {
+  const { config, logger, clock, metrics, stack } = foundation;
+  const feed = stack.use(
+    new PgChangeFeed({
+      database,
+      onError: (err) => logger.warn({ event: 'feed.error', err }, 'change notifications are interrupted'),
+    }),
+  );
+  const store = stack.use(new PgMailStore({ database, tell: (hint) => feed.tell(hint) }));
+  if (config.roles.includes('janitor')) {
+    const onError = (err: unknown): void => logger.warn({ event: 'janitor.failed', err }, 'a clean-up failed');
+    stack.use(new Janitor({ database, onError })).start();
+  }
+  const authenticator = stack.use(
+    createAuthenticator({
+      directory: createPgLoginDirectory(database.db),
+      clock,
+      logger,
+      metrics,
+      developmentMode: config.developmentMode,
+    }),
+  );
+  const spools = await SpoolArea.open({
+    directory: dataPaths(config).spool,
+    maxMemoryBytes: config.spoolMemoryBytes,
+    createIndexer: () => new MessageScanner(),
+  });
+  const smtp: SmtpServices = {
+    store,
+    spools,
+    directory: createPgDirectory(database.db),
+    authenticator,
+    tls,
+    clock,
+    logger,
+    metrics,
+  };
+  const imap: ImapServices = {
+    store,
+    feed,
+    authenticator,
+    tls,
+    createSpool: (maxBytes) => spools.createSpool(maxBytes),
+    clock,
+    logger,
+    metrics,
+    policy: {
+      ...defaultImapPolicy,
+      allowCleartextLogin: config.developmentMode,
+      maxMessageBytes: config.maxMessageBytes,
+    },
+  };
+  return {
+    open: (plan) =>
+      plan.name === 'imap' || plan.name === 'imaps'
+        ? openImap(plan, imap, foundation)
+        : openSmtp(smtpOptions(plan, foundation), smtp),
+  };
+}
+
+async function openImap(plan: PlannedListener, services: ImapServices, { config }: Foundation): Promise<OpenListener> {
+  const { maxConnections, maxConnectionsPerAddress } = config;
+  const { name, host, port, tls } = plan;
+  const listener = await ImapListener.open(services, {
+    host,
+    port,
+    implicitTls: tls === 'implicit',
+    maxConnections,
+    maxConnectionsPerAddress,
+  });
+  return { name, port: listener.port, stop: (graceMs) => listener.close(graceMs) };
+}
+
+async function openSmtp(options: SmtpOptions, services: SmtpServices): Promise<OpenListener> {
+  const listener = createSmtpListener(options, services);
+  await listener.start();
+  return { name: options.name, port: listener.port, stop: (graceMs) => listener.stop(graceMs) };
+}
+
+function smtpOptions({ name, host, port, tls }: PlannedListener, { config }: Foundation): SmtpOptions {
+  const { hostname, developmentMode, maxMessageBytes, maxConnections, maxConnectionsPerAddress } = config;
+  return {
+    ...defaultSmtpOptions,
+    name,
+    kind: name === 'mx' ? 'mx' : 'submission',
+    tls: tls === 'implicit' ? 'implicit' : 'starttls',
+    host,
+    port,
+    hostname,
+    postmaster: `postmaster@${hostname}`,
+    developmentMode,
+    normaliseLineEndings: config.bareNewlines === 'normalise',
+    maxMessageBytes,
+    maxConnections,
+    maxConnectionsPerAddress,
+  };
+}

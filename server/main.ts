@@ -1,0 +1,40 @@
+/** The server as a process: log, signals, start, stop, exit code. */
+import process from 'node:process';
+import { systemClock } from '#shared/base/clock.ts';
+import type { LoadedConfig, ServerConfig } from '#shared/config/server-config.ts';
+import { createLogger, type Logger, type LogLevel } from '#shared/observe/logger.ts';
+import { startServer } from './compose.ts';
+import { endOnUnexpectedErrors, endSoon, firstStopSignal } from './lifecycle.ts';
+import { version } from './version.ts';
+import { welcome } from './welcome.ts';
+
+/** Runs until the first SIGTERM or SIGINT; resolves with the exit code. ProgramFault: it could not start. */
+export async function runServer({ config, warnings }: LoadedConfig): Promise<number> {
+  const isTerminal = process.stdout.isTTY;
+  const logger = createLogger({ level: logLevel(config.logLevel), format: logFormat(config, isTerminal) });
+  endOnUnexpectedErrors(logger);
+  const stopSignal = firstStopSignal();
+  for (const warning of warnings) logger.warn({ event: 'config.warning' }, warning);
+  logger.info({ event: 'server.starting', version, roles: config.roles, local: config.isLocal }, 'starting');
+  await serve(config, logger, stopSignal);
+  endSoon(logger, 2_000);
+  return 0;
+}
+
+async function serve(config: ServerConfig, logger: Logger, stopSignal: Promise<NodeJS.Signals>): Promise<void> {
+  const server = await startServer({ config, logger, clock: systemClock });
+  if (config.isLocal) process.stdout.write(welcome(config, server.ports, []));
+  const signal = await stopSignal;
+  logger.info({ event: 'server.signal', signal }, 'stopping; a second signal ends at once');
+  await server.stop();
+  logger.info({ event: 'server.stopped' }, 'stopped');
+}
+
+function logLevel(level: ServerConfig['logLevel']): LogLevel {
+  return level === 'warning' ? 'warn' : level;
+}
+
+function logFormat({ logFormat: format }: ServerConfig, isTerminal: boolean): 'json' | 'text' {
+  if (format === 'auto') return isTerminal ? 'text' : 'json';
+  return format;
+}
