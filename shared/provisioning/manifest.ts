@@ -141,11 +141,15 @@ function documents(file: ManifestFile, faults: ManifestFault[]): readonly Source
     };
     for (const error of document.errors) faults.push(faultAt(placeOf(error.pos[0]), firstLine(error)));
     // An empty document, such as comments between two "---", is nothing.
-    if (document.errors.length === 0 && document.contents !== null) {
+    if (document.errors.length === 0 && !isEmpty(document)) {
       found.push({ document, at: (path) => placeOf(offsetOf(document, path)) });
     }
   }
   return found;
+}
+
+function isEmpty({ contents }: Document.Parsed): boolean {
+  return contents === null || (isScalar(contents) && contents.value === null);
 }
 
 /** The library adds the source text below. */
