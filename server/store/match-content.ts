@@ -1,6 +1,7 @@
 import type { MessageContent } from '#server/mail/ports.ts';
 import type { SearchQuery } from '#server/mail/query.ts';
 import { bodyText, fieldTexts, foldText, headerText } from '#server/mime/search-text.ts';
+import { FairTurns } from './fair-turns.ts';
 import {
   evaluate,
   keysOf,
@@ -44,14 +45,15 @@ class ContentMatch {
 
   async decide(content: MessageContent, signal: AbortSignal): Promise<boolean> {
     signal.throwIfAborted();
-    await this.#lookAtHeader(content);
+    await this.#lookAtHeader(content, signal);
     let verdict = this.#verdict();
     if (verdict !== 'unknown') return verdict === 'yes';
 
     const open = this.#keys.filter((key) => !this.#answers.has(key));
+    const turns = new FairTurns();
     const search = new TextSearch(open.map(({ contains }) => foldText(contains)));
     for await (const piece of bodyText(content.root, (start, end) => content.read(start, end))) {
-      signal.throwIfAborted();
+      await turns.pause(signal);
       const found = search.push(foldText(piece));
       if (found.size === 0) continue;
       for (const key of open) if (found.has(foldText(key.contains))) this.#answers.set(key, true);
@@ -63,12 +65,14 @@ class ContentMatch {
   }
 
   /** Answers the header keys, and with yes those text keys that are found already. */
-  async #lookAtHeader(content: MessageContent): Promise<void> {
+  async #lookAtHeader(content: MessageContent, signal: AbortSignal): Promise<void> {
     const chunks = [content.prefix];
     for await (const chunk of content.read(0, content.root.bodyStart)) chunks.push(chunk);
     const header = Buffer.concat(chunks).toString('latin1');
     const inHeader = this.#keys.some(({ kind }) => kind === 'text') ? foldText(headerText(header)) : '';
+    const turns = new FairTurns();
     for (const key of this.#keys) {
+      await turns.pause(signal);
       const needle = foldText(key.contains);
       if (key.kind === 'header') {
         const texts = fieldTexts(header, key.name);
