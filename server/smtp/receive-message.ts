@@ -108,8 +108,10 @@ function readInto(stream: Readable, filters: readonly ByteFilter[], spool: Spool
     });
     // The library gives this error only where somebody listens; 'close' follows and says all there is to say.
     stream.on('error', () => stream.destroy());
-    stream.on('close', () => reject(new MessageCut()));
+    const cut = (): void => reject(new MessageCut());
+    stream.on('close', cut);
     stream.on('end', () => {
+      stream.off('close', cut);
       if (failure !== null) reject(failure);
       else flushInto(filters, spool).then(resolve, reject);
     });
