@@ -11,7 +11,7 @@ import type { MessageContent } from '#server/mail/ports.ts';
 import { decodeParts } from '#server/mime/part-codec.ts';
 import { readBlobs, readPieces } from './pg-blobs.ts';
 import { refusing } from './pg-fault.ts';
-import type { MessageRow } from './pg-fetch.ts';
+import type { MessageRow } from './pg-message-rows.ts';
 
 const maxGroupBytes = 4 * 1024 * 1024;
 

@@ -1,6 +1,6 @@
 /** FETCH: flags from pages, the rest from rows, in batches bounded in rows and bytes. No transaction is held between them. */
 import { sql, type Kysely, type Selectable } from 'kysely';
-import type { AccountId, BlobHash, EmailId, MailboxId, Uid } from '#shared/base/ids.ts';
+import type { AccountId, MailboxId, Uid } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { keywordNames } from '#server/mail/keyword-table.ts';
 import type { Mailbox } from '#server/mail/mailbox.ts';
@@ -16,35 +16,15 @@ import {
 import { slotRanges, uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
 import type { FetchedMessage, FetchWants, MessageContent } from '#server/mail/ports.ts';
 import { uidSet, type UidSet } from '#server/mail/uid-set.ts';
-import { int4Array, int8Array } from './binary-array.ts';
+import { int4Array } from './binary-array.ts';
 import { contentsOf } from './pg-content.ts';
 import { noSuchMailbox } from './pg-fault.ts';
+import { readRows, type MessageRow } from './pg-message-rows.ts';
 import { readPages, toMailbox } from './pg-rows.ts';
 
 /** A batch has fewer than these and those of one page more. */
 const uidsPerBatch = 700;
 const maxPagesPerBatch = 64;
-/** Of ENVELOPE, BODYSTRUCTURE and part tables of one query; a single row may have more. */
-const maxBatchBytes = 4 * 1024 * 1024;
-
-export type RowWants = Omit<FetchWants, 'flags'> & { readonly sentDay?: boolean };
-
-/** A message's columns; only what was wanted is there. */
-export type MessageRow = {
-  readonly uid: bigint;
-  readonly email_id: EmailId;
-  readonly internal_date?: Date;
-  readonly size?: bigint;
-  readonly envelope?: string;
-  readonly bodystructure?: string;
-  readonly sent_day?: string | null;
-  readonly prefix?: Buffer;
-  readonly parts?: string;
-  readonly hash?: BlobHash;
-  readonly raw_size?: bigint;
-  readonly in_pieces?: boolean;
-};
-
 /** MailError no-such-mailbox. */
 export async function* fetchMessages(
   db: Kysely<Database>,
@@ -94,69 +74,6 @@ function fetchedMessage(
     ...(row.envelope !== undefined && { envelope: row.envelope }),
     ...(row.bodystructure !== undefined && { bodystructure: row.bodystructure }),
     ...(content && { content }),
-  };
-}
-
-/** Rows of those of the messages that are still there, ascending, in batches. `uids` ascend. */
-export async function* readRows(
-  db: Kysely<Database>,
-  { accountId, mailboxId }: { readonly accountId: AccountId; readonly mailboxId: MailboxId },
-  uids: readonly number[],
-  wants: RowWants,
-): AsyncGenerator<readonly MessageRow[], void, void> {
-  const statement = statementFor(wants);
-  let rest = uids;
-  while (rest.length > 0) {
-    const { rows } = await sql<MessageRow>`${statement.name}
-      select r.* from (
-        select w.*, sum(w.weight) over (order by w.uid) - w.weight as before from (
-          select m.uid, m.email_id, ${statement.columns} from ${statement.tables}
-          where m.account_id = ${accountId} and m.mailbox_id = ${mailboxId} and m.uid = any (${int8Array(rest)}::int8[])
-        ) w
-      ) r where r.before < ${maxBatchBytes} order by r.uid`.execute(db);
-    const last = rows.at(-1);
-    if (!last) return;
-    yield rows;
-    const after = Number(last.uid);
-    rest = rest.slice(rest.findLastIndex((uid) => uid <= after) + 1);
-  }
-}
-
-const columnsOf = {
-  internalDate: ['m.internal_date'],
-  size: ['e.size'],
-  envelope: ['e.envelope'],
-  bodystructure: ['e.bodystructure'],
-  sentDay: ['e.sent_day'],
-  content: [
-    'e.size',
-    'e.prefix',
-    'e.parts',
-    `encode(e.blob_hash, 'hex') as hash`,
-    'b.size as raw_size',
-    'b.raw is null as in_pieces',
-  ],
-} as const;
-
-/** Columns that may be long, with what `octet_length` needs to know of them (it doesn't fetch the value). */
-const weights = { envelope: 'e.envelope', bodystructure: 'e.bodystructure', content: 'e.parts' } as const;
-
-/** A text of its own, and a name, for each combination of wants: at most 2^6. */
-function statementFor(wants: RowWants) {
-  const wanted = (Object.keys(columnsOf) as (keyof typeof columnsOf)[]).filter((want) => wants[want]);
-  const columns = new Set<string>(wanted.flatMap((want) => columnsOf[want]));
-  const weight = wanted
-    .filter((want) => want in weights)
-    .map((want) => `octet_length(${weights[want as keyof typeof weights]})`);
-  const isEmailRead = wanted.some((want) => want !== 'internalDate');
-  return {
-    name: sql.raw(`/*fetch-${wanted.map((want) => want.toLowerCase()).join('-')}*/`),
-    columns: sql.raw([...columns, `${['0', ...weight].join(' + ')} as weight`].join(', ')),
-    tables: sql.raw(
-      'message m' +
-        (isEmailRead ? ' join email e on e.account_id = m.account_id and e.id = m.email_id' : '') +
-        (wants.content ? ' join blob b on b.hash = e.blob_hash' : ''),
-    ),
   };
 }
 

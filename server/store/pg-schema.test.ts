@@ -32,7 +32,7 @@ test('keywords that a delivery brings are those that pages show', async () => {
   await account.deliver();
   for (const keyword of keywords) await account.deliver({ keywords: [keyword, 'K0'] });
   const seen = messagesOf(await account.state()).map(({ keywords }) => keywords);
-  expect(seen).toEqual([[], ...keywords.map((keyword) => [...new Set(['k0', keyword])])]);
+  expect(seen).toEqual([[], ...keywords.map((keyword) => Array.from(new Set(['k0', keyword])))]);
 });
 
 test('a page whose modseqs lie too far apart gets a new base', async () => {

@@ -11,7 +11,7 @@ import { matchMessage } from './match-content.ts';
 import { matchKnown, searchNeeds, type KnownMessage, type SearchNeeds } from './match-query.ts';
 import { contentsOf } from './pg-content.ts';
 import { noSuchMailbox } from './pg-fault.ts';
-import { readRows, type MessageRow } from './pg-fetch.ts';
+import { readRows, type MessageRow } from './pg-message-rows.ts';
 import { readMailboxState } from './pg-rows.ts';
 
 type Place = { readonly accountId: AccountId; readonly mailboxId: MailboxId };
