@@ -5,10 +5,7 @@ import { parseArgs } from 'node:util';
 import { readEnvironment, readEnvironmentFile } from '#shared/config/environment.ts';
 import { loadServerConfig, type LoadedConfig } from '#shared/config/server-config.ts';
 import { ProgramFault } from '#shared/base/program-fault.ts';
-import { openKeyring } from '#shared/directory/keyring.ts';
-import { runServer } from '#server/main.ts';
 import { version } from '#server/version.ts';
-import { afterRestore, checkDatabase, migrateDatabase } from './database-commands.ts';
 
 export type Command = {
   readonly name: string;
@@ -24,6 +21,9 @@ export class UsageFault extends Error {
   override readonly name = 'UsageFault';
 }
 
+/** Loaded when needed: the server is large, and help and configuration are asked for more often. */
+const databaseCommands = () => import('./database-commands.ts');
+
 const configOptions = '[--local] [--config FILE]';
 
 export const commands: readonly Command[] = [
@@ -31,7 +31,11 @@ export const commands: readonly Command[] = [
     name: 'run',
     takes: configOptions,
     does: 'run the server; --local: on loopback, with a Postgres of its own',
-    run: (args) => runServer(readConfig(args)),
+    run: async (args) => {
+      const config = readConfig(args);
+      const { runServer } = await import('#server/main.ts');
+      return runServer(config);
+    },
   },
   {
     name: 'config',
@@ -43,21 +47,21 @@ export const commands: readonly Command[] = [
     name: 'migrate',
     takes: configOptions,
     does: 'bring the database schema up to date',
-    run: (args) => migrateDatabase(readConfig(args).config, print),
+    run: async (args) => (await databaseCommands()).migrateDatabase(readConfig(args).config, print),
   },
   {
     name: 'after-restore',
     takes: configOptions,
     does: 'after a restored backup: raise every UIDVALIDITY, so that clients fetch anew',
-    run: (args) => afterRestore(readConfig(args).config, print),
+    run: async (args) => (await databaseCommands()).afterRestore(readConfig(args).config, print),
   },
   {
     name: 'check',
     takes: `db ${configOptions}`,
     does: 'look at the database: version, schema, notifications',
-    run: ([what, ...args]) => {
+    run: async ([what, ...args]) => {
       if (what !== 'db') throw new UsageFault('check looks at: db');
-      return checkDatabase(readConfig(args).config, print);
+      return (await databaseCommands()).checkDatabase(readConfig(args).config, print);
     },
   },
   {
@@ -68,6 +72,7 @@ export const commands: readonly Command[] = [
       if (file === undefined || rest.length > 0) throw new UsageFault('make-keyring takes one file');
       if (existsSync(file))
         throw new ProgramFault(78, `${file} is there already`, 'Name a file that is not there yet.');
+      const { openKeyring } = await import('#shared/directory/keyring.ts');
       await openKeyring(file, 'create');
       return print(`made ${file}`);
     },
