@@ -12,7 +12,7 @@ import { deliverMessage } from '#server/delivery/deliver-message.ts';
 import { LineNormaliser } from '#server/delivery/line-normaliser.ts';
 import { maxAddedHeaderBytes, SubmissionHeader } from '#server/delivery/submission-header.ts';
 import type { TraceFacts, TransmissionType } from '#server/delivery/trace-header.ts';
-import { contentReply, SmtpRefusal } from './fault-to-reply.ts';
+import { contentReply, errorReply, replies, SmtpRefusal } from './fault-to-reply.ts';
 import type { SmtpOptions } from './smtp-options.ts';
 import { transactionOf, userOf, type Transaction } from './transaction.ts';
 
@@ -79,7 +79,8 @@ export async function receiveMessage(
     log.info({ event: 'msg.stored', message: id, blob: message.hash, mailboxes: stored.length }, 'message stored');
     return id;
   } catch (error) {
-    log.info({ event: 'msg.refused', message: id, reason: (error as Error).message }, 'message not stored');
+    const { code, status } = errorReply(error) ?? replies.internalError;
+    log.info({ event: 'msg.refused', message: id, code, status }, 'message not stored');
     throw error;
   } finally {
     metrics.smtpDataSeconds.observe({ listener }, (clock.monotonicMs() - endedAt) / 1000);

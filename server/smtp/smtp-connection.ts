@@ -11,7 +11,6 @@ import { replies, replyText, type Reply } from './fault-to-reply.ts';
 import { authenticationOf, type SmtpOptions } from './smtp-options.ts';
 
 const startsWithStatus = /^[245]\.\d{1,3}\.\d{1,3} /;
-const isLoopback = /^(?:127\.|::1$)/;
 
 export class SmtpConnection extends SMTPConnection {
   readonly #options: SmtpOptions;
@@ -44,7 +43,7 @@ export class SmtpConnection extends SMTPConnection {
 
   override init(): void {
     this._setListeners(() => {
-      if (this.#options.greetingDelayMs === 0 || isLoopback.test(this.remoteAddress)) {
+      if (this.#options.greetingDelayMs === 0) {
         this.connectionReady();
         return;
       }

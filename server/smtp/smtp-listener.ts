@@ -151,7 +151,11 @@ class LibraryListener implements SmtpListener {
     const log = this.#log(session);
     if (reply === null) log.error({ event: 'smtp.bug', verb, err: error }, 'unexpected error');
     const refusal = new SmtpRefusal(reply ?? replies.internalError);
-    log.info({ event: 'smtp.refused', verb, recipient, code: refusal.responseCode, reply: refusal.message }, 'refused');
+    // A login and a message have lines of their own.
+    if (verb === 'MAIL' || verb === 'RCPT') {
+      const about = { verb, recipient, code: refusal.responseCode, reply: refusal.message };
+      log.info({ event: 'smtp.refused', ...about }, 'refused');
+    }
     if (verb !== 'AUTH') {
       const replyClass = refusal.responseCode < 500 ? '4' : '5';
       this.#services.metrics.smtpReplies.inc({ listener: this.#options.name, verb, class: replyClass });

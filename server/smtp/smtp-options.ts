@@ -37,7 +37,7 @@ export type SmtpOptions = {
   readonly handshakeTimeoutMs: number;
   /**
    * How long the greeting waits, to catch senders who talk first (RFC 5321 section 4.3.1). 0: it goes at once and
-   * nobody is caught. Loopback never waits. It holds up every connection, so it is off unless asked for.
+   * nobody is caught. It holds up every connection, so it is off unless asked for.
    */
   readonly greetingDelayMs: number;
 };

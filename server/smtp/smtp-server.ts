@@ -21,6 +21,8 @@ export class SmtpServer extends SMTPServer {
   readonly #perNetwork = new Map<string, number>();
   #open = 0;
   #turningAway = 0;
+  /** The library tells some errors twice. */
+  readonly #noted = new WeakSet<Error>();
 
   constructor(options: SmtpOptions, services: SmtpServerServices) {
     super(libraryOptions(options));
@@ -128,6 +130,8 @@ export class SmtpServer extends SMTPServer {
   }
 
   #noteError(error: Error): void {
+    if (this.#noted.has(error)) return;
+    this.#noted.add(error);
     const { logger, metrics } = this.#services;
     const isHandshake = 'meta' in error;
     if (isHandshake) metrics.tlsHandshakeFailures.inc({ listener: this.#options.name });
