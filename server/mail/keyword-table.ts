@@ -9,7 +9,7 @@ import { MailError } from './mail-error.ts';
 /** The keyword's bit; -1: the mailbox doesn't have it. */
 export function keywordBit(table: readonly string[], keyword: string): number {
   const wanted = asciiLowerCase(keyword);
-  return table.findIndex((known) => asciiLowerCase(known) === wanted);
+  return table.findIndex((known) => known.length === wanted.length && asciiLowerCase(known) === wanted);
 }
 
 /** Bits of those keywords that the table has, each once: enough to remove or to look for them. */

@@ -29,9 +29,10 @@ export async function searchMailbox(
   if (!state) throw noSuchMailbox();
   const found: Uid[] = [];
   const open = new Map<Uid, KnownMessage>();
+  const bitOf = keywordBits(state.mailbox.keywords);
   for (const page of state.pages) {
     forEachUid(page, (uid) => {
-      const known = knownOf(page, uid, state.mailbox.keywords);
+      const known = knownOf(page, uid, bitOf);
       const verdict = matchKnown(query, known);
       if (verdict === 'yes') found.push(uid);
       else if (verdict === 'unknown') open.set(uid, known);
@@ -76,12 +77,22 @@ async function matchRows(
   return found;
 }
 
-function knownOf(page: MailboxPage, uid: Uid, table: readonly string[]): KnownMessage {
+/** Looks a keyword up once, not for every message; -1: the mailbox doesn't have it. */
+function keywordBits(table: readonly string[]): (keyword: string) => number {
+  const known = new Map<string, number>();
+  return (keyword) => {
+    const bit = known.get(keyword) ?? keywordBit(table, keyword);
+    known.set(keyword, bit);
+    return bit;
+  };
+}
+
+function knownOf(page: MailboxPage, uid: Uid, bitOf: (keyword: string) => number): KnownMessage {
   return {
     uid,
     flags: flagsOf(page, uid),
     hasKeyword: (keyword) => {
-      const bit = keywordBit(table, keyword);
+      const bit = bitOf(keyword);
       return bit !== -1 && hasKeywordBit(page, uid, bit);
     },
   };
