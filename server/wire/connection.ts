@@ -137,8 +137,10 @@ export class Connection implements AsyncDisposable {
    * protected session. Rejects with ConnectionLost when the handshake fails.
    */
   async startTls(context: SecureContext, reply: string | null): Promise<void> {
+    if (this.#isClosed) throw new ConnectionLost('connection closed');
     const plain = this.#socket;
     plain.removeAllListeners('readable');
+    plain.removeAllListeners('drain');
     if (reply !== null) {
       // The reply and the change happen in one turn of the event loop: a quick peer's handshake
       // can't reach the plain reader.
@@ -150,9 +152,11 @@ export class Connection implements AsyncDisposable {
     const secure = new TLSSocket(plain, { isServer: true, secureContext: context, enableTrace: false });
     this.#socket = secure;
     this.#listen(secure);
-    secure.once('secure', () => this.#wakeWriter?.());
+    secure.once('secure', () => {
+      this.#isSecure = true;
+      this.#wakeWriter?.();
+    });
     await this.#drained(this.#options.handshakeTimeoutMs, 'TLS handshake failed');
-    this.#isSecure = true;
   }
 
   /** Sends what is held back, ends our side and gives the peer a moment to take it. */

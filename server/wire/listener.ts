@@ -22,10 +22,15 @@ export type ListenerOptions = {
   /** What a client in clear is told when there are too many, with its CRLF. */
   readonly tooManyReply: string;
   readonly connection?: ConnectionOptions;
-  /** Serves a connection to its end; it is closed when the promise settles. Must not reject. */
+  /** Serves a connection to its end; it is closed when the promise settles. */
   readonly serve: (connection: Connection) => Promise<void>;
   readonly onRefused?: (why: RefusedConnection, remoteAddress: string) => void;
+  /** A fault of ours that cost one connection; without it the fault goes unnoticed. */
+  readonly onFailure?: (error: unknown) => void;
 };
+
+/** How long a silent connection may be before the system asks whether its peer still lives, in ms. */
+const keepAliveMs = 5 * 60_000;
 
 /** A port that takes connections, with a bound on how many. */
 export class Listener {
@@ -44,7 +49,12 @@ export class Listener {
   /** Rejects with a ProgramFault when the port can't be had. */
   static async open(options: ListenerOptions): Promise<Listener> {
     // Half-open: a client that sends its commands and then ends its side still gets the answers.
-    const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true });
+    const server = createServer({
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveMs,
+    });
     const listener = new Listener(server, options);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) => reject(listenFault(error, options)));
@@ -118,16 +128,25 @@ export class Listener {
     }
   }
 
-  async #serve(connection: Connection): Promise<void> {
+  /** False: there is TLS from the first byte, and its handshake failed. */
+  async #secure(connection: Connection): Promise<boolean> {
+    const { tls, onRefused } = this.#options;
+    if (tls === null) return true;
     try {
-      if (this.#options.tls !== null) await connection.startTls(this.#options.tls.current, null);
+      await connection.startTls(tls.current, null);
+      return true;
     } catch (error) {
       if (!(error instanceof ConnectionLost)) throw error;
-      this.#options.onRefused?.('tls-handshake', connection.remoteAddress);
-      return;
+      onRefused?.('tls-handshake', connection.remoteAddress);
+      return false;
     }
+  }
+
+  async #serve(connection: Connection): Promise<void> {
     try {
-      await this.#options.serve(connection);
+      if (await this.#secure(connection)) await this.#options.serve(connection);
+    } catch (error) {
+      this.#options.onFailure?.(error);
     } finally {
       await connection.close();
     }

@@ -122,7 +122,15 @@ export class FaultyStore {
   isBroken = false;
 
   constructor(store: MailStore) {
-    const writes = new Set<string | symbol>(['append', 'createMailbox', 'storeFlags', 'copy', 'move', 'expunge']);
+    const writes = new Set<string | symbol>([
+      'append',
+      'createMailbox',
+      'storeFlags',
+      'copy',
+      'move',
+      'expunge',
+      'claimRecent',
+    ]);
     this.port = new Proxy(store, {
       get: (target, name) => {
         const method: unknown = Reflect.get(target, name, target);

@@ -44,6 +44,8 @@ export async function appendCommand(
   const fault = await endOfCommand(session);
   if (fault !== null) return fault;
   await using message = await spool.finish();
+  // RFC 3501 section 9 "literal": CHAR8 has no NUL, so it could not be given back.
+  if (message.index.hasNul) return no('A message must not have NUL bytes', 'CANNOT');
   const { flags, keywords } = command.flags;
   const item = { message, flags, keywords, internalDate: command.internalDate };
   const { uidValidity, uids } = await store.append(accountId, mailbox.id, [item]);

@@ -46,7 +46,7 @@ const all = (): 'all' => 'all';
 const none = (): 'none' => 'none';
 const byNumber = ({ byUid }: { readonly byUid: boolean }): 'all' | 'no-expunge' => (byUid ? 'all' : 'no-expunge');
 
-export const commandTable: { readonly [V in ImapVerb]: CommandSpec<V> } = {
+const commandTable: { readonly [V in ImapVerb]: CommandSpec<V> } = {
   CAPABILITY: { states: any, updates: all, run: capabilityCommand },
   NOOP: { states: any, updates: all, alwaysReads: true, run: noopCommand },
   LOGOUT: { states: any, updates: none, run: logoutCommand },

@@ -14,7 +14,8 @@ export function fullPattern(reference: string, pattern: string): string {
 export function matchesPattern(pattern: string, name: string): boolean {
   // Whether the pattern read so far matches the name's first n characters, for each n.
   let reached: boolean[] = Array.from({ length: name.length + 1 }, (_, n) => n === 0);
-  for (const symbol of pattern.replaceAll(/[*%]*\*[*%]*/g, '*').replaceAll(/%+/g, '%')) {
+  for (const symbol of pattern.replaceAll(/[*%]+/g, (run) => (run.includes('*') ? '*' : '%'))) {
+    if (!reached.includes(true)) return false;
     const next: boolean[] = Array.from({ length: name.length + 1 }, () => false);
     if (symbol === '*' || symbol === '%') {
       let isOpen = false;

@@ -1,4 +1,5 @@
 /** LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9; RFC 5258 as far as RFC 6154 and RFC 3348 need it). */
+import { setImmediate } from 'node:timers/promises';
 import { parentsOf } from '#server/mail/mailbox-name.ts';
 import type { Mailbox } from '#server/mail/mailbox.ts';
 import { listResponse, listRootResponse } from '../grammar/response.ts';
@@ -6,6 +7,8 @@ import type { ImapSession } from '../state/session.ts';
 import type { CommandOf } from './command-of.ts';
 import { fullPattern, matchesPattern } from './list-match.ts';
 import { ok, type Outcome } from './outcome.ts';
+
+const namesInOneGo = 200;
 
 /** A name that LIST may show: a mailbox, a level above one, or a subscription to one that is no more. */
 type Named = { readonly name: string; readonly mailbox: Mailbox | null; readonly isSubscribed: boolean };
@@ -23,7 +26,9 @@ export async function listCommand(session: ImapSession, command: CommandOf<'LIST
   const subscribed = new Set(needsSubscriptions ? await store.listSubscriptions(accountId) : []);
   const withChildren = new Set(mailboxes.flatMap(({ name }) => parentsOf(name)));
   const wanted = patterns.map((pattern) => fullPattern(reference, pattern));
-  for (const named of namesOf(mailboxes, subscribed)) {
+  for (const [index, named] of namesOf(mailboxes, subscribed).entries()) {
+    // Many names and long patterns take their time: others get theirs in between.
+    if (index % namesInOneGo === namesInOneGo - 1) await setImmediate();
     if (select.includes('SUBSCRIBED') && !named.isSubscribed) continue;
     if (select.includes('SPECIAL-USE') && !named.mailbox?.specialUse) continue;
     if (!select.includes('SUBSCRIBED') && named.mailbox === null && !withChildren.has(named.name)) continue;

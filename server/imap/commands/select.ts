@@ -1,12 +1,14 @@
 /** SELECT, EXAMINE, CLOSE and UNSELECT (RFC 3501 sections 6.3.1, 6.3.2, 6.4.2; RFC 3691). */
-import type { ModSeq } from '#shared/base/ids.ts';
+import type { MailboxId, ModSeq } from '#shared/base/ids.ts';
 import { MailError } from '#server/mail/mail-error.ts';
+import type { MailboxState } from '#server/mail/ports.ts';
 import { conditionResponse, flagsResponse, numberResponse } from '../grammar/response.ts';
 import type { ResponseCode } from '../grammar/response-code.ts';
 import { MailboxView } from '../state/mailbox-view.ts';
 import type { ImapSession } from '../state/session.ts';
 import { allFlags, firstRecent } from '../state/synchronize.ts';
 import type { CommandOf } from './command-of.ts';
+import { namedMailbox } from './mailboxes.ts';
 import { ok, type Outcome } from './outcome.ts';
 
 /** readState's `since` for a whole mailbox. */
@@ -16,20 +18,22 @@ export async function selectCommand(
   session: ImapSession,
   { verb, mailbox: name }: CommandOf<'SELECT' | 'EXAMINE'>,
 ): Promise<Outcome> {
-  const { store } = session.services;
-  const { accountId } = session.authenticated.account;
   const isReadOnly = verb === 'EXAMINE';
   const wasSelected = session.state.at === 'selected';
   // RFC 3501 section 6.3.1: the old mailbox is left, also when the new one can't be had.
   session.deselect();
   if (wasSelected) await session.write(conditionResponse(null, 'OK', 'The previous mailbox is left', 'CLOSED'));
-  const found = await store.findMailbox(accountId, name);
-  if (found === null) throw new MailError({ kind: 'no-such-mailbox', name });
-  session.watch(found.id);
-  const state = await store.readState(accountId, found.id, everything);
-  if (state === null) throw new MailError({ kind: 'no-such-mailbox', name });
-  const view = new MailboxView(state, isReadOnly);
-  view.addRecent(await firstRecent(session, view, state));
+  const { id } = await namedMailbox(session, name);
+  session.watch(id);
+  let opened: { readonly state: MailboxState; readonly view: MailboxView };
+  try {
+    opened = await openMailbox(session, id, { name, isReadOnly });
+  } catch (error) {
+    session.deselect();
+    throw error;
+  }
+  const { state, view } = opened;
+  session.select(view);
   const { keywords, uidValidity, uidNext } = state.mailbox;
   const tell = (text: string, code: ResponseCode) => session.write(conditionResponse(null, 'OK', text, code));
   await session.write(flagsResponse(allFlags(keywords)));
@@ -41,8 +45,20 @@ export async function selectCommand(
   if (unseen > 0) await tell('First unseen', { code: 'UNSEEN', number: unseen });
   await tell('UIDs are valid', { code: 'UIDVALIDITY', number: uidValidity });
   await tell('Next UID', { code: 'UIDNEXT', number: uidNext });
-  session.select(view);
   return ok(`${verb} completed`, isReadOnly ? 'READ-ONLY' : 'READ-WRITE');
+}
+
+async function openMailbox(
+  session: ImapSession,
+  id: MailboxId,
+  { name, isReadOnly }: { readonly name: string; readonly isReadOnly: boolean },
+): Promise<{ readonly state: MailboxState; readonly view: MailboxView }> {
+  const { account } = session.authenticated;
+  const state = await session.services.store.readState(account.accountId, id, everything);
+  if (state === null) throw new MailError({ kind: 'no-such-mailbox', name });
+  const view = new MailboxView(state, isReadOnly);
+  view.addRecent(await firstRecent(session, view, state));
+  return { state, view };
 }
 
 /** RFC 3501 section 6.4.2: what is marked \Deleted goes, without a word. */

@@ -2,7 +2,7 @@ import type { Connection } from '#server/wire/connection.ts';
 import { Listener } from '#server/wire/listener.ts';
 import type { ImapSession } from '../state/session.ts';
 import type { ImapServices } from '../state/services.ts';
-import { serveImap } from './serve-imap.ts';
+import { openSession, serveImap } from './serve-imap.ts';
 
 export type ImapListenerOptions = {
   readonly host: string;
@@ -33,10 +33,14 @@ export class ImapListener {
     const serve = async (connection: Connection): Promise<void> => {
       metrics.connectionsOpened.inc(label);
       metrics.connectionsOpen.inc(label);
-      let session: ImapSession | null = null;
-      await serveImap(services, connection, (created) => sessions.add((session = created)));
-      if (session !== null) sessions.delete(session);
-      metrics.connectionsOpen.dec(label);
+      const session = openSession(services, connection);
+      sessions.add(session);
+      try {
+        await serveImap(session);
+      } finally {
+        sessions.delete(session);
+        metrics.connectionsOpen.dec(label);
+      }
     };
     const listener = await Listener.open({
       name: implicitTls ? 'IMAP with TLS' : 'IMAP',
@@ -47,6 +51,7 @@ export class ImapListener {
       tls: implicitTls ? services.tls : null,
       tooManyReply: '* BYE [UNAVAILABLE] Too many connections, try again later\r\n',
       serve,
+      onFailure: (error) => logger.error({ event: 'conn.failure', protocol: 'imap', err: error }, 'connection failed'),
       onRefused: (why, remoteAddress) => {
         if (why === 'tls-handshake') metrics.tlsHandshakeFailures.inc(label);
         else

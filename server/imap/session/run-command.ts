@@ -14,14 +14,19 @@ export async function runCommand(session: ImapSession, command: ImapCommand, inv
   const { clock, metrics } = session.services;
   const { verb } = command;
   const startedMs = clock.monotonicMs();
+  let status: Outcome['status'] = 'OK';
   try {
     const outcome = await outcomeOf(session, command, invocation);
-    if (outcome !== null) await session.write(taggedResponse(invocation.tag, outcome));
-    metrics.imapCommands.inc({ verb, outcome: (outcome?.status ?? 'OK').toLowerCase() });
+    if (outcome !== null) {
+      status = outcome.status;
+      await session.write(taggedResponse(invocation.tag, outcome));
+    }
+    metrics.imapCommands.inc({ verb, outcome: status.toLowerCase() });
   } catch (error) {
     metrics.imapCommands.inc({ verb, outcome: 'aborted' });
     throw error;
   }
+  session.logger.trace({ event: 'imap.command', verb, outcome: status }, 'command done');
   if (verb !== 'IDLE') metrics.imapCommandSeconds.observe({ verb }, (clock.monotonicMs() - startedMs) / 1000);
 }
 

@@ -13,17 +13,16 @@ import { runCommand } from './run-command.ts';
 /** Commands of one session that were nonsense before it is closed: whoever speaks here speaks no IMAP. */
 const maxFaults = 20;
 
-/** Serves one connection; never rejects. `onSession` gets the session, so that it can be stopped. */
-export async function serveImap(
-  services: ImapServices,
-  connection: Connection,
-  onSession: (session: ImapSession) => void,
-): Promise<void> {
-  const { remoteAddress, isSecure } = connection;
-  const logger = services.logger.child({ connection: newLogId() });
-  using session = new ImapSession(services, connection, logger);
-  onSession(session);
-  logger.info({ event: 'conn.open', protocol: 'imap', remoteAddress, tls: isSecure }, 'connected');
+export function openSession(services: ImapServices, connection: Connection): ImapSession {
+  return new ImapSession(services, connection, services.logger.child({ connection: newLogId() }));
+}
+
+/** Serves the session's connection to its end; never rejects. */
+export async function serveImap(opened: ImapSession): Promise<void> {
+  using session = opened;
+  const { connection, services } = session;
+  const { remoteAddress, tlsDescription: tls } = connection;
+  session.logger.info({ event: 'conn.open', protocol: 'imap', remoteAddress, tls }, 'connected');
   const endedBy = await converse(session, services);
   const { bytesRead, bytesWritten } = connection;
   session.logger.info({ event: 'conn.close', reason: endedBy, bytesRead, bytesWritten }, 'disconnected');

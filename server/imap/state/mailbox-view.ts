@@ -43,6 +43,14 @@ export type ViewChanges = {
 
 export type SequenceRanges = readonly (readonly [first: number | '*', last: number | '*'])[];
 
+/** The client knows of changes to these messages, but for some of them, whose modseq lies between two. */
+type Told = {
+  readonly uids: UidSet;
+  readonly except: ReadonlySet<number>;
+  readonly from: number;
+  readonly through: number;
+};
+
 type Flags = { readonly flags: FlagBits; readonly keywords: readonly string[] };
 
 export class MailboxView {
@@ -55,7 +63,7 @@ export class MailboxView {
   /** Flags that others changed and the client hasn't been told. */
   readonly #changed = new Map<number, Flags>();
   /** What the client was told in answers to its own commands: those changes aren't news to it. */
-  #told: { readonly uids: UidSet; readonly except: ReadonlySet<number>; readonly through: number }[] = [];
+  #told: Told[] = [];
   #recent: UidSet = [];
   #modSeq: ModSeq;
   #uidNext: Uid;
@@ -175,7 +183,7 @@ export class MailboxView {
 
   /** The client is told all flags of these messages, as of this moment. */
   markTold(uids: UidSet, through: ModSeq): void {
-    this.#told.push({ uids, except: new Set(), through });
+    this.#told.push({ uids, except: new Set(), from: 0, through });
     for (const uid of this.#changed.keys()) if (uidSetHas(uids, uid)) this.#changed.delete(uid);
   }
 
@@ -185,7 +193,8 @@ export class MailboxView {
    */
   markSilent(uids: UidSet, through: ModSeq): boolean {
     const except = new Set([...this.#changed.keys()].filter((uid) => uidSetHas(uids, uid)));
-    this.#told.push({ uids, except, through });
+    // Only the change itself: what others did just before it is news.
+    this.#told.push({ uids, except, from: through, through });
     return except.size === 0;
   }
 
@@ -264,7 +273,8 @@ export class MailboxView {
 
   #wasTold(uid: number, modSeq: number): boolean {
     return this.#told.some(
-      ({ uids, except, through }) => modSeq <= through && uidSetHas(uids, uid) && !except.has(uid),
+      ({ uids, except, from, through }) =>
+        from <= modSeq && modSeq <= through && uidSetHas(uids, uid) && !except.has(uid),
     );
   }
 }

@@ -7,7 +7,7 @@ import type { ChangeFeed, MailStore, SpooledMessage } from '#server/mail/ports.t
 import type { TlsContext } from '#server/wire/tls-context.ts';
 
 /** Takes the message of an APPEND; `finish` refuses with too-big or storage-full, `write` never does. */
-export interface MessageSpool extends AsyncDisposable {
+interface MessageSpool extends AsyncDisposable {
   /** Null: taken at once. */
   write(chunk: Buffer): Promise<void> | null;
   finish(): Promise<SpooledMessage>;

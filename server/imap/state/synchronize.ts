@@ -7,6 +7,7 @@ import { fetchBegin, fetchEnd, flagsResponse, formatFetchFlags, numberResponse }
 import type { MailboxView, MessageFlags, ViewChanges } from './mailbox-view.ts';
 import type { ImapSession } from './session.ts';
 import { flagBits, type FlagBits } from '#server/mail/flags.ts';
+import { MailError } from '#server/mail/mail-error.ts';
 import type { MailboxState } from '#server/mail/ports.ts';
 
 /** Reads what changed into the view, without telling; false: the mailbox is gone and the session was ended. */
@@ -37,7 +38,14 @@ export async function refresh(session: ImapSession): Promise<boolean> {
 export async function firstRecent(session: ImapSession, view: MailboxView, state: MailboxState): Promise<number> {
   const { uidNext, recentFrom } = state.mailbox;
   if (view.isReadOnly || recentFrom >= uidNext) return recentFrom;
-  return session.services.store.claimRecent(session.authenticated.account.accountId, view.mailboxId, uidNext);
+  const { store } = session.services;
+  try {
+    return await store.claimRecent(session.authenticated.account.accountId, view.mailboxId, uidNext);
+  } catch (error) {
+    // With a full disk mail can still be read; who else sees the messages as \Recent matters less.
+    if (error instanceof MailError && error.fault.kind === 'storage-full') return recentFrom;
+    throw error;
+  }
 }
 
 /** Refreshes where something may have changed, or always when `always`, and writes the untagged responses. */
