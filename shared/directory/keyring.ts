@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
-import path from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
+import { writeNewSecretFile } from '#shared/base/new-file.ts';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 
 const cipher = 'aes-256-gcm';
@@ -111,24 +111,9 @@ function unreadable(file: string, cause: unknown): ProgramFault {
   );
 }
 
-/** Appears whole or not at all, and never in place of another: whoever comes second reads the first one's. */
+/** Whoever comes second reads the first one's. */
 async function createKeyringFile(file: string): Promise<void> {
   const id = `k${randomBytes(4).toString('hex')}`;
   const text = JSON.stringify({ active: id, keys: { [id]: randomBytes(keyBytes).toString('base64') } }, null, 2);
-  await mkdir(path.dirname(file), { recursive: true });
-  const draft = `${file}.${randomBytes(4).toString('hex')}`;
-  const handle = await open(draft, 'wx', 0o600);
-  try {
-    await handle.writeFile(`${text}\n`);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  try {
-    await link(draft, file);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  } finally {
-    await rm(draft);
-  }
+  await writeNewSecretFile(file, `${text}\n`);
 }

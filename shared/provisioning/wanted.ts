@@ -46,6 +46,8 @@ export type WantedPassword = {
   /** Prepared. null: there is no Secret yet, one is to be generated with `length` characters. */
   readonly value: string | null;
   readonly length: number;
+  /** The manifest of the Secret; null: there is none yet. */
+  readonly secretFile: string | null;
   /** It follows the Secret; else it is set once, and the user's from then on. */
   readonly isFollowed: boolean;
 };
@@ -228,14 +230,14 @@ class Builder {
     const key = secretRef?.key ?? 'password';
     const secret = this.#secrets.get(`${resource.namespace}/${name}`);
     if (!secret) {
-      if (!secretRef) return { value: null, length, isFollowed };
+      if (!secretRef) return { value: null, length, secretFile: null, isFollowed };
       const place = resource.at(['spec', 'password', 'secretRef', 'name']);
       if (this.#isComplete) this.#fault(place, `there is no Secret ${resource.namespace}/${name}`);
       return null;
     }
     const text = secret.spec.get(key);
     const value = text === undefined ? null : preparePassword(text.replace(/\r?\n$/, ''));
-    if (value !== null) return { value, length, isFollowed };
+    if (value !== null) return { value, length, secretFile: secret.at([]).file, isFollowed };
     const what =
       text === undefined
         ? `has no key ${key}`

@@ -1,0 +1,332 @@
+import { cp, mkdtemp, readdir, readFile, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { sql } from 'kysely';
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { parse } from 'yaml';
+import { systemClock } from '#shared/base/clock.ts';
+import { createDatabase } from '#shared/db/client.ts';
+import type { PostgresDatabase } from '#shared/db/client.ts';
+import { hasSealedValues } from '#shared/directory/credentials.ts';
+import { createKeyring } from '#shared/directory/keyring.ts';
+import { createMetrics } from '#shared/observe/metrics.ts';
+import { createAuthenticator } from '#server/accounts/password-authenticator.ts';
+import { createPgDirectory } from '#server/store/pg-directory.ts';
+import { createPgLoginDirectory } from '#server/store/pg-directory-logins.ts';
+import { createTestDatabase } from '../../test/harness/database.ts';
+import type { TestDatabase } from '../../test/harness/database.ts';
+import { followManifests } from './follow.ts';
+import { Reconciler } from './reconcile.ts';
+import type { ReconcilerOptions } from './reconcile.ts';
+import type { ManifestSummary } from './summary.ts';
+
+const keyring = createKeyring(new Map([['k', Buffer.alloc(32, 7)]]), 'k');
+let server: TestDatabase;
+let database: PostgresDatabase;
+let folder = '';
+let lines: string[] = [];
+
+beforeAll(async () => {
+  server = await createTestDatabase();
+  database = createDatabase({ url: server.url });
+});
+afterAll(async () => {
+  await database[Symbol.asyncDispose]();
+  await server[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  lines = [];
+  folder = await mkdtemp(path.join(os.tmpdir(), 'manifests-'));
+  await cp('examples', path.join(folder, 'manifests'), { recursive: true });
+  for (const table of ['alias', 'account', 'domain'] as const) await database.db.deleteFrom(table).execute();
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+function options(): ReconcilerOptions {
+  return {
+    db: database.db,
+    keyring,
+    logger: pino({}, { write: (line: string) => void lines.push(line) }),
+    metrics: createMetrics(),
+    manifestsFolder: path.join(folder, 'manifests'),
+    secretsFolder: path.join(folder, 'secrets'),
+  };
+}
+
+const reconcile = (): Promise<ManifestSummary> => new Reconciler(options()).reconcile();
+const manifest = (name: string): string => path.join(folder, 'manifests', name);
+const secret = (name: string): string => path.join(folder, 'secrets', name);
+
+function resource(kind: string, name: string, spec: string): string {
+  return `apiVersion: postrider.dev/v1alpha1\nkind: ${kind}\nmetadata: {name: ${name}}\nspec: ${spec}\n`;
+}
+
+async function logIn(login: string, password: string): Promise<boolean> {
+  const { logger, metrics } = { logger: pino({ level: 'silent' }), metrics: createMetrics() };
+  const directory = createPgLoginDirectory(database.db);
+  await using authenticator = createAuthenticator({
+    directory,
+    clock: systemClock,
+    logger,
+    metrics,
+    developmentMode: false,
+  });
+  const about = { protocol: 'imap', mechanism: 'PLAIN', remoteAddress: '192.0.2.1' } as const;
+  return (await authenticator.authenticate({ login, password, ...about })).ok;
+}
+
+async function recipients(address: string): Promise<readonly string[]> {
+  const verdict = await createPgDirectory(database.db).resolveRecipient(address, 0);
+  return verdict.kind === 'local' ? verdict.accounts.map((account) => account.address).toSorted() : [verdict.kind];
+}
+
+/** Every version of every row: two equal ones, and nothing was written between. */
+async function rowVersions(): Promise<string> {
+  const tables = ['domain', 'domain_name', 'account', 'address', 'alias', 'alias_member', 'credential'];
+  const versions = await Promise.all(
+    tables.map(
+      async (table) => (await sql`select xmin::text, ctid::text from ${sql.table(table)}`.execute(database.db)).rows,
+    ),
+  );
+  return JSON.stringify(versions);
+}
+
+describe('the examples', () => {
+  test('make accounts whose passwords work, and addresses that lead to them', async () => {
+    expect(await hasSealedValues(database.db)).toBe(false);
+    const summary = await reconcile();
+    expect(summary).toMatchObject({
+      domains: ['example.test'],
+      accounts: [
+        { address: 'alice@example.test', aliases: ['sales@example.test'], isSuspended: false },
+        { address: 'bob@example.test', aliases: [] },
+      ],
+      aliases: [{ address: 'team@example.test', members: ['alice@example.test', 'bob@example.test'] }],
+    });
+    for (const { address, password } of summary.accounts) {
+      expect(password).toMatch(/^[a-zA-Z2-9]{32}$/);
+      expect(await logIn(address, password ?? '')).toBe(true);
+    }
+    expect(await logIn('sales@example.test', summary.accounts[0]?.password ?? '')).toBe(true);
+    expect(await logIn('alice@example.test', summary.accounts[1]?.password ?? '')).toBe(false);
+    expect(await recipients('team@example.test')).toEqual(['alice@example.test', 'bob@example.test']);
+    expect(await recipients('alice+tag@example.test')).toEqual(['alice@example.test']);
+    expect(await recipients('nobody@example.test')).toEqual(['unknown']);
+    expect(await hasSealedValues(database.db)).toBe(true);
+  });
+
+  test('each account has its mailboxes', async () => {
+    await reconcile();
+    const { rows } = await sql<{ n: bigint }>`select count(*) as n from mailbox where name = 'INBOX'`.execute(
+      database.db,
+    );
+    expect(rows[0]?.n).toBe(2n);
+  });
+
+  test('a generated password is a Secret that only its owner reads', async () => {
+    const { accounts } = await reconcile();
+    expect(await readdir(path.join(folder, 'secrets'))).toEqual(['default.alice.yaml', 'default.bob.yaml']);
+    expect((await stat(secret('default.alice.yaml'))).mode & 0o777).toBe(0o600);
+    expect((await stat(path.join(folder, 'secrets'))).mode & 0o777).toBe(0o700);
+    expect(accounts[0]?.secretFile).toBe(secret('default.alice.yaml'));
+    expect(parse(await readFile(secret('default.alice.yaml'), 'utf8'))).toMatchObject({
+      kind: 'Secret',
+      metadata: { name: 'alice-mailbox', namespace: 'default' },
+      stringData: { username: 'alice@example.test', password: accounts[0]?.password },
+    });
+  });
+
+  test('a second run writes nothing, also in another process', async () => {
+    const first = await reconcile();
+    const before = await rowVersions();
+    const second = await reconcile();
+    expect(second).toEqual({ ...first, changes: 0 });
+    expect(await rowVersions()).toBe(before);
+  });
+
+  test('two processes at once agree', async () => {
+    const [one, two] = await Promise.all([reconcile(), reconcile()]);
+    expect(two.accounts).toEqual(one.accounts);
+    for (const { address, password } of one.accounts) expect(await logIn(address, password ?? '')).toBe(true);
+  });
+
+  test('no password reaches the log', async () => {
+    const { accounts } = await reconcile();
+    for (const { password } of accounts) expect(lines.join('')).not.toContain(password);
+  });
+});
+
+describe('changes', () => {
+  test('an edited generated Secret is a rotation, a removed one too', async () => {
+    const { accounts } = await reconcile();
+    const old = accounts[0]?.password ?? '';
+    const text = await readFile(secret('default.alice.yaml'), 'utf8');
+    await writeFile(secret('default.alice.yaml'), text.replace(old, 'my own words'));
+    await reconcile();
+    expect(await logIn('alice@example.test', 'my own words')).toBe(true);
+    expect(await logIn('alice@example.test', old)).toBe(false);
+    await unlink(secret('default.alice.yaml'));
+    const again = await reconcile();
+    expect(again.accounts[0]?.password).not.toBe('my own words');
+    expect(await logIn('alice@example.test', again.accounts[0]?.password ?? '')).toBe(true);
+    expect(await logIn('alice@example.test', 'my own words')).toBe(false);
+    const { version } = await database.db
+      .selectFrom('credential')
+      .select('version')
+      .orderBy('version', 'desc')
+      .executeTakeFirstOrThrow();
+    expect(version).toBe(3n);
+  });
+
+  test('a Secret of one’s own', async () => {
+    const spec = '{address: carol@example.test, password: {mode: SecretRef, secretRef: {name: mine, key: pw}}}';
+    await writeFile(
+      manifest('carol.yaml'),
+      `${resource('Mailbox', 'carol', spec)}---\napiVersion: v1\nkind: Secret\nmetadata: {name: mine}\ndata: {pw: ${Buffer.from('geheim\n').toString('base64')}}\n`,
+    );
+    await reconcile();
+    expect(await logIn('carol@example.test', 'geheim')).toBe(true);
+    expect(await readdir(path.join(folder, 'secrets'))).not.toContain('default.carol.yaml');
+  });
+
+  test('Retain: no login, no mail; the same account when the manifest is back', async () => {
+    const { accounts } = await reconcile();
+    const id = () =>
+      database.db.selectFrom('account').select('id').where('local_part', '=', 'bob').executeTakeFirstOrThrow();
+    const before = await id();
+    const text = await readFile(manifest('20-mailboxes.yaml'), 'utf8');
+    const alias = await readFile(manifest('30-team.yaml'), 'utf8');
+    await writeFile(manifest('20-mailboxes.yaml'), text.slice(0, text.indexOf('---')));
+    await writeFile(manifest('30-team.yaml'), alias.replace(', bob@example.test', ''));
+    await reconcile();
+    expect(await logIn('bob@example.test', accounts[1]?.password ?? '')).toBe(false);
+    expect(await recipients('bob@example.test')).toEqual(['unknown']);
+    await writeFile(manifest('20-mailboxes.yaml'), text);
+    await reconcile();
+    expect(await id()).toEqual(before);
+    expect(await logIn('bob@example.test', accounts[1]?.password ?? '')).toBe(true);
+  });
+
+  test('Delete: after the grace period the account, its mail and its Secret are gone', async () => {
+    const spec = '{address: dave@example.test, deletionPolicy: Delete, deletionGracePeriod: 1h}';
+    await writeFile(manifest('dave.yaml'), resource('Mailbox', 'dave', spec));
+    await reconcile();
+    await unlink(manifest('dave.yaml'));
+    await reconcile();
+    expect(await recipients('dave@example.test')).toEqual(['unknown']);
+    expect(await readdir(path.join(folder, 'secrets'))).toContain('default.dave.yaml');
+    await sql`update account set purge_after = purge_after - interval '61 minutes'`.execute(database.db);
+    await reconcile();
+    expect(await database.db.selectFrom('account').select('id').where('local_part', '=', 'dave').execute()).toEqual([]);
+    const { rows } = await sql`select from mailbox where account_id not in (select id from account)`.execute(
+      database.db,
+    );
+    expect(rows).toEqual([]);
+    expect(await readdir(path.join(folder, 'secrets'))).not.toContain('default.dave.yaml');
+  });
+
+  test('alias domains, quotas, members and suspension arrive', async () => {
+    await reconcile();
+    await writeFile(
+      manifest('10-domain.yaml'),
+      resource(
+        'MailDomain',
+        'example-test',
+        '{domain: example.test, aliasDomains: [example.com], catchAll: bob@example.test}',
+      ),
+    );
+    await writeFile(
+      manifest('20-mailboxes.yaml'),
+      `${resource('Mailbox', 'alice', '{address: alice@example.test, state: Suspended}')}---\n${resource('Mailbox', 'bob', '{address: bob@example.test, aliases: [sales@example.test]}')}`,
+    );
+    await reconcile();
+    expect(await recipients('alice@example.com')).toEqual(['suspended']);
+    expect(await recipients('sales@example.com')).toEqual(['bob@example.test']);
+    expect(await recipients('anybody@example.com')).toEqual(['bob@example.test']);
+    expect(await recipients('team@example.test')).toEqual(['bob@example.test']);
+    const second = await reconcile();
+    expect(second.changes).toBe(0);
+  });
+});
+
+describe('refused, with nothing changed', () => {
+  test('all faults at once, each with its place', async () => {
+    await reconcile();
+    const before = await rowVersions();
+    await writeFile(manifest('a.yaml'), resource('Mailbox', 'x', '{address: x@example.test, colour: red}'));
+    await writeFile(
+      manifest('b.yaml'),
+      resource('MailAlias', 'y', '{address: y@example.test, members: [z@gmail.com]}'),
+    );
+    await writeFile(manifest('c.yaml'), resource('Mailbox', 'z', '{address: team@example.test}'));
+    await expect(reconcile()).rejects.toMatchObject({
+      exitCode: 78,
+      message: expect.stringMatching(
+        /^the manifests have 2 faults:\n {2}.*a\.yaml:4:\d+: .*colour.*\n {2}.*team@example\.test is already an address of/,
+      ) as string,
+    });
+    expect(await rowVersions()).toBe(before);
+    expect(await readdir(path.join(folder, 'secrets'))).toHaveLength(2);
+  });
+
+  test('a member elsewhere', async () => {
+    await writeFile(
+      manifest('b.yaml'),
+      resource('MailAlias', 'y', '{address: y@example.test, members: [z@gmail.com]}'),
+    );
+    await expect(reconcile()).rejects.toThrow(
+      'b.yaml:4:43: z@gmail.com is at another domain: sending to other domains is not available yet',
+    );
+  });
+
+  test('a folder that is not there', async () => {
+    await rm(path.join(folder, 'manifests'), { recursive: true });
+    await expect(reconcile()).rejects.toMatchObject({
+      exitCode: 78,
+      message: expect.stringContaining('no such folder') as string,
+    });
+  });
+
+  test('an empty folder where there were manifests', async () => {
+    await reconcile();
+    for (const name of await readdir(path.join(folder, 'manifests'))) await unlink(manifest(name));
+    await expect(reconcile()).rejects.toMatchObject({
+      exitCode: 78,
+      message: expect.stringContaining('has no MailDomain, but the database has example.test') as string,
+    });
+    expect(await recipients('bob@example.test')).toEqual(['bob@example.test']);
+  });
+
+  test('an empty folder from the start is an empty directory', async () => {
+    for (const name of await readdir(path.join(folder, 'manifests'))) await unlink(manifest(name));
+    expect(await reconcile()).toEqual({ domains: [], accounts: [], aliases: [], changes: 0 });
+  });
+});
+
+describe('while running', () => {
+  test('a changed manifest is applied, a bad one is logged and changes nothing', async () => {
+    await using followed = await followManifests(options());
+    expect(followed.summary.domains).toEqual(['example.test']);
+    await writeFile(manifest('carol.yaml'), resource('Mailbox', 'carol', '{address: carol@example.test}'));
+    await vi.waitFor(
+      async () => expect(await recipients('carol@example.test')).toEqual(['carol@example.test']),
+      10_000,
+    );
+    await writeFile(manifest('carol.yaml'), resource('Mailbox', 'carol', '{address: nonsense}'));
+    await vi.waitFor(() => expect(lines.join('')).toContain('manifest.refused'), 10_000);
+    expect(await recipients('carol@example.test')).toEqual(['carol@example.test']);
+    await unlink(manifest('carol.yaml'));
+    await vi.waitFor(async () => expect(await recipients('carol@example.test')).toEqual(['unknown']), 10_000);
+  });
+
+  test('SIGHUP has them read again', async () => {
+    await using _followed = await followManifests(options());
+    await sql`update account set suspended = true where local_part = 'bob'`.execute(database.db);
+    expect(await recipients('bob@example.test')).toEqual(['suspended']);
+    process.emit('SIGHUP');
+    await vi.waitFor(async () => expect(await recipients('bob@example.test')).toEqual(['bob@example.test']), 10_000);
+  });
+});

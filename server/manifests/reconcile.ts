@@ -1,0 +1,225 @@
+/**
+ * Makes the directory follow a folder of manifests: read, check, plan, then one transaction. Invariants: a bad
+ * manifest changes nothing; a second run over the same manifests writes nothing; a generated password is on the
+ * disk before the account that has it is in the database.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { sql, type Kysely } from 'kysely';
+import type { AccountId } from '#shared/base/ids.ts';
+import { ProgramFault } from '#shared/base/program-fault.ts';
+import type { Database } from '#shared/db/schema.ts';
+import { transact } from '#shared/db/tx.ts';
+import { deriveVerifiers, isPasswordOf } from '#shared/directory/credentials.ts';
+import type { Verifiers } from '#shared/directory/credentials.ts';
+import type { Keyring } from '#shared/directory/keyring.ts';
+import type { Logger } from '#shared/observe/logger.ts';
+import type { Metrics } from '#shared/observe/metrics.ts';
+import { formatFault, parseManifests } from '#shared/provisioning/manifest.ts';
+import type { ManifestFault, Manifests } from '#shared/provisioning/manifest.ts';
+import type { ObservedAccount } from '#shared/provisioning/observed.ts';
+import { planDirectory } from '#shared/provisioning/plan.ts';
+import type { Action, Plan } from '#shared/provisioning/plan.ts';
+import { addressKey, wantedDirectory } from '#shared/provisioning/wanted.ts';
+import type { WantedAccount, WantedDirectory } from '#shared/provisioning/wanted.ts';
+import { applyAction } from './apply-plan.ts';
+import { generateSecret, removeSecret } from './generated-secrets.ts';
+import { fingerprint, readDirectory, withPasswords } from './read-directory.ts';
+import type { StoredCredential, StoredDirectory } from './read-directory.ts';
+import { readManifestFolder } from './read-manifests.ts';
+import { summarise } from './summary.ts';
+import type { ManifestSummary } from './summary.ts';
+
+export type ReconcilerOptions = {
+  readonly db: Kysely<Database>;
+  readonly keyring: Keyring;
+  readonly logger: Logger;
+  readonly metrics: Pick<Metrics, 'manifests'>;
+  /** The folder of manifests. */
+  readonly manifestsFolder: string;
+  /** Where generated passwords are written, as Secrets; read like the folder of manifests. */
+  readonly secretsFolder: string;
+};
+
+/** Reads over again when another process changed the directory at the same time. */
+const attempts = 5;
+
+/** Held by the transaction of one reconciler at a time; "postrider directory" as a number. */
+const lockKey = 7_060_451_233_790_521n;
+
+type Step = {
+  readonly manifests: Manifests;
+  readonly wanted: WantedDirectory;
+  readonly stored: StoredDirectory;
+  readonly observed: readonly ObservedAccount[];
+  readonly plan: Plan;
+};
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  /** Passwords that were compared before, by credential and version: SCRAM's iterations are not cheap. */
+  #compared = new Map<string, boolean>();
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves after the commit. Throws ProgramFault 78 that names every fault of the manifests, with nothing
+   * changed; any other error is the database's or the disk's.
+   */
+  async reconcile(): Promise<ManifestSummary> {
+    await mkdir(this.#options.secretsFolder, { recursive: true, mode: 0o700 });
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      const step = await this.#look();
+      this.#refuseFaults(step);
+      if (step.plan.actions.length === 0) return this.#done(step);
+      const verifiers = await this.#verifiers(step.plan.actions);
+      if (verifiers && (await this.#apply(step, verifiers))) return this.#done(step);
+    }
+    throw new Error(`the directory kept changing while manifests were applied (${attempts} attempts)`);
+  }
+
+  async #look(): Promise<Step> {
+    const { db, manifestsFolder, secretsFolder } = this.#options;
+    const own = await readManifestFolder(manifestsFolder);
+    const manifests = parseManifests([...own, ...(await readManifestFolder(secretsFolder))]);
+    const isComplete = manifests.faults.length === 0;
+    const { wanted, faults } = wantedDirectory(manifests.resources, isComplete);
+    const stored = await readDirectory(db);
+    this.#refuseEmptyFolder(wanted, stored, isComplete);
+    const directory = withPasswords(stored, await this.#passwords(wanted, stored));
+    const allFaults = [...manifests.faults, ...faults];
+    const plan = planDirectory(wanted, directory, allFaults.length === 0);
+    return {
+      manifests,
+      wanted,
+      stored,
+      observed: directory.accounts,
+      plan: { actions: plan.actions, faults: [...allFaults, ...plan.faults] },
+    };
+  }
+
+  /** A folder that was not mounted looks like one whose manifests were all removed. */
+  #refuseEmptyFolder(wanted: WantedDirectory, { domains }: StoredDirectory, isComplete: boolean): void {
+    const inUse = domains.filter(({ managedBy, isRetained }) => managedBy === 'reconciler' && !isRetained);
+    if (!isComplete || wanted.domains.length > 0 || inUse.length === 0) return;
+    throw new ProgramFault(
+      78,
+      `${this.#options.manifestsFolder} has no MailDomain, but the database has ${inUse.map(({ name }) => name).join(', ')}`,
+      'Put the manifests back. To remove the last domain, write a MailDomain for another one first.',
+    );
+  }
+
+  #refuseFaults({ plan: { faults } }: Step): void {
+    if (faults.length === 0) return;
+    this.#count('refused', faults);
+    const lines = faults.map((fault) => `  ${formatFault(fault)}`);
+    throw new ProgramFault(
+      78,
+      `the manifests have ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${lines.join('\n')}`,
+      'Correct the lines above; nothing was changed.',
+    );
+  }
+
+  async #passwords(
+    { accounts }: WantedDirectory,
+    stored: StoredDirectory,
+  ): Promise<ReadonlyMap<AccountId, ObservedAccount['password']>> {
+    const wanted = new Map(accounts.map((account) => [addressKey(account), account]));
+    const passwords = new Map<AccountId, ObservedAccount['password']>();
+    const compared = new Map<string, boolean>();
+    for (const row of stored.accounts) {
+      const credential = stored.credentials.get(row.id);
+      if (!credential) continue;
+      const value = wanted.get(addressKey(row))?.password.value ?? null;
+      const isSame = value !== null && (await this.#isSame(credential, value, compared));
+      passwords.set(row.id, isSame ? 'same' : 'other');
+    }
+    this.#compared = compared;
+    return passwords;
+  }
+
+  async #isSame(credential: StoredCredential, value: string, compared: Map<string, boolean>): Promise<boolean> {
+    const digest = createHash('sha256').update(value).digest('base64');
+    const key = `${credential.id} ${credential.version} ${digest}`;
+    const isSame = this.#compared.get(key) ?? (await isPasswordOf(credential, this.#options.keyring, value));
+    compared.set(key, isSame);
+    return isSame;
+  }
+
+  /** By the resource's UID. Null: another process generated a password meanwhile. */
+  async #verifiers(actions: readonly Action[]): Promise<ReadonlyMap<string, Verifiers> | null> {
+    const verifiers = new Map<string, Verifiers>();
+    for (const action of actions) {
+      if (action.do !== 'set-password') continue;
+      const { account } = action;
+      const value = account.password.value ?? (await this.#generate(account));
+      if (value === null) return null;
+      verifiers.set(account.uid, await deriveVerifiers(value));
+    }
+    return verifiers;
+  }
+
+  async #generate(account: WantedAccount): Promise<string | null> {
+    const password = await generateSecret(this.#options.secretsFolder, account);
+    if (password !== null) {
+      this.#options.logger.info({ event: 'manifest.password-made', resource: account.label }, 'generated a password');
+    }
+    return password;
+  }
+
+  /** False: the directory is not as it was when the plan was made. */
+  async #apply({ stored, plan }: Step, verifiers: ReadonlyMap<string, Verifiers>): Promise<boolean> {
+    const { db, keyring, secretsFolder, logger } = this.#options;
+    const isApplied = await transact(db, async (tx) => {
+      await sql`select pg_advisory_xact_lock(${lockKey})`.execute(tx);
+      if (fingerprint(await readDirectory(tx)) !== fingerprint(stored)) return false;
+      for (const action of plan.actions) await applyAction(action, { tx, keyring, verifiers });
+      return true;
+    });
+    if (!isApplied) return false;
+    for (const action of plan.actions) {
+      logger.info({ event: 'manifest.applied', action: action.do, ...describe(action) }, 'directory changed');
+      if (action.do === 'purge-account' && action.resourceName !== null) {
+        await removeSecret(secretsFolder, action.resourceName);
+      }
+    }
+    return true;
+  }
+
+  async #done(step: Step): Promise<ManifestSummary> {
+    const { resources, notices } = step.manifests;
+    for (const notice of notices) this.#options.logger.info({ event: 'manifest.notice' }, formatFault(notice));
+    for (const { kind } of [...resources.domains, ...resources.mailboxes, ...resources.aliases]) {
+      this.#options.metrics.manifests.inc({ kind, outcome: 'ok' });
+    }
+    // What was just generated is read back, so that what is shown is what is stored.
+    const isSame = step.plan.actions.length === 0;
+    return summarise(isSame ? step : await this.#look(), step.plan.actions.length);
+  }
+
+  #count(outcome: string, faults: readonly ManifestFault[]): void {
+    this.#options.metrics.manifests.inc({ kind: 'any', outcome }, faults.length);
+  }
+}
+
+function describe(action: Action): Readonly<Record<string, unknown>> {
+  switch (action.do) {
+    case 'put-domain':
+      return { resource: action.domain.label };
+    case 'put-account':
+    case 'set-password':
+      return { resource: action.account.label };
+    case 'put-alias':
+      return { resource: action.alias.label };
+    case 'add-address':
+    case 'remove-address':
+      return { address: addressKey(action.address) };
+    case 'add-domain-name':
+    case 'remove-domain-name':
+      return { domain: action.name };
+    default:
+      return { id: String(action.id) };
+  }
+}

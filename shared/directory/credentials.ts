@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto';
+import { sql, type Kysely } from 'kysely';
+import type { AccountId } from '#shared/base/ids.ts';
+import type { Database } from '#shared/db/schema.ts';
+import type { Keyring } from './keyring.ts';
+import { hashPassword } from './password.ts';
+import { formatScramVerifier, makeScramVerifier, matchesScramVerifier, parseScramVerifier } from './scram.ts';
+
+/** All that is kept of a password. They are made together: from one of them no other can be made later. */
+export type Verifiers = {
+  readonly passwordHash: string;
+  readonly scramSha256: string;
+  readonly scramSha1: string;
+};
+
+/** A tenth of a second of work, off the event loop. */
+export async function deriveVerifiers(prepared: string): Promise<Verifiers> {
+  const [passwordHash, scramSha256, scramSha1] = await Promise.all([
+    hashPassword(prepared),
+    makeScramVerifier('SCRAM-SHA-256', prepared),
+    makeScramVerifier('SCRAM-SHA-1', prepared),
+  ]);
+  return {
+    passwordHash,
+    scramSha256: formatScramVerifier(scramSha256),
+    scramSha1: formatScramVerifier(scramSha1),
+  };
+}
+
+/**
+ * Makes this the account's primary password. Must run in a transaction. The version rises, so that whatever was
+ * derived from the older password is void.
+ */
+export async function setPrimaryPassword(
+  tx: Kysely<Database>,
+  keyring: Keyring,
+  accountId: AccountId,
+  verifiers: Verifiers,
+  managedBy: 'reconciler' | 'user',
+): Promise<void> {
+  const known = await tx
+    .selectFrom('credential')
+    .select('id')
+    .where('account_id', '=', accountId)
+    .where('kind', '=', 'primary')
+    .forUpdate()
+    .executeTakeFirst();
+  const id = known?.id ?? randomUUID();
+  const scramSha256 = keyring.seal(Buffer.from(verifiers.scramSha256), sealContext(accountId, id, 'SCRAM-SHA-256'));
+  const scramSha1 = keyring.seal(Buffer.from(verifiers.scramSha1), sealContext(accountId, id, 'SCRAM-SHA-1'));
+  const values = {
+    password_hash: verifiers.passwordHash,
+    scram_sha256: scramSha256.bytes,
+    scram_sha1: scramSha1.bytes,
+    seal_key_id: scramSha256.keyId,
+    managed_by: managedBy,
+  };
+  if (known) {
+    await tx
+      .updateTable('credential')
+      .set({ ...values, version: sql<bigint>`version + 1` })
+      .where('account_id', '=', accountId)
+      .where('id', '=', id)
+      .execute();
+  } else {
+    await tx
+      .insertInto('credential')
+      .values({ ...values, account_id: accountId, id, kind: 'primary' })
+      .execute();
+  }
+}
+
+export type SealedCredential = {
+  readonly account_id: AccountId;
+  readonly id: string;
+  readonly scram_sha256: Buffer;
+  readonly seal_key_id: string;
+};
+
+/**
+ * Whether the credential is of this password. Throws where the keyring doesn't open it: it is another database's
+ * keyring, or the row was tampered with.
+ */
+export async function isPasswordOf(row: SealedCredential, keyring: Keyring, prepared: string): Promise<boolean> {
+  const sealed = { keyId: row.seal_key_id, bytes: row.scram_sha256 };
+  const verifier = keyring.open(sealed, sealContext(row.account_id, row.id, 'SCRAM-SHA-256'));
+  return matchesScramVerifier(prepared, parseScramVerifier(verifier.toString()));
+}
+
+/** Whether anything in the database needs the keyring that sealed it: then no other may be made in its place. */
+export async function hasSealedValues(db: Kysely<Database>): Promise<boolean> {
+  return (await db.selectFrom('credential').select('id').limit(1).executeTakeFirst()) !== undefined;
+}
+
+/** Binds a sealed verifier to its row and column. */
+function sealContext(accountId: AccountId, credentialId: string, mechanism: string): string {
+  return `credential ${accountId}/${credentialId} ${mechanism}`;
+}
