@@ -58,6 +58,7 @@ export async function openMailService(
     directory: dataPaths(config).spool,
     maxMemoryBytes: config.spoolMemoryBytes,
     createIndexer: () => new MessageScanner(),
+    onFileBytes: (change) => metrics.spoolBytes.inc(change),
   });
   const smtp: SmtpServices = {
     store,

@@ -17,7 +17,10 @@ export interface SpooledMessage extends AsyncDisposable {
   readonly size: number;
   readonly hash: BlobHash;
   readonly index: MessageIndex;
-  /** All bytes, where the message is at most `maxMessageBytesInMemory`; else null: read it in pieces. */
+  /**
+   * All bytes, where the message is at most `maxMessageBytesInMemory`; else null: read it in pieces. Null too for a
+   * small message that came while the memory of all spools was used up.
+   */
   readonly inMemory: Buffer | null;
   /** Bytes `start` to `end` (exclusive), in chunks of at most 256 KiB. */
   read(start: number, end: number): AsyncIterable<Buffer>;

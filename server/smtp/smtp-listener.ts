@@ -1,5 +1,6 @@
 /** One SMTP port: the library's callbacks bound to our rules, the log and the metrics; start and stop. */
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { SMTPServerDataStream, SMTPServerSession } from 'smtp-server';
 import { silentLogger, type Logger } from '#shared/observe/logger.ts';
 import { listenFault } from '#server/wire/listener.ts';
@@ -12,6 +13,9 @@ import { logIn } from './login.ts';
 import { MessageCut, receiveMessage, type ReceiveServices } from './receive-message.ts';
 import type { SmtpOptions } from './smtp-options.ts';
 import { SmtpServer } from './smtp-server.ts';
+
+/** How long `stop` waits for the store once there is nobody left to answer, in ms. */
+const lastWorkMs = 2000;
 
 export type SmtpServices = ReceiveServices & {
   readonly directory: RecipientDirectory;
@@ -80,8 +84,8 @@ class LibraryListener implements SmtpListener {
     this.#server.drain();
     await closed;
     clearTimeout(timer);
-    // Their connections are gone, yet what they began with the store and the spool is ours to finish.
-    await Promise.all(this.#receiving);
+    // Their connections are gone, yet what they began with the store and the spool is ours to finish, if it can be.
+    await Promise.race([Promise.all(this.#receiving), sleep(lastWorkMs, null, { ref: false })]);
   }
 
   #bind(): void {

@@ -24,13 +24,16 @@ export async function prepareSpoolDirectory(directory: string): Promise<void> {
 /** An unnamed file (0600) in `directory`, for writing at the end and reading anywhere. */
 export class SpoolFile implements AsyncDisposable {
   readonly #handle: FileHandle;
+  readonly #onBytes: (change: number) => void;
   #size = 0;
 
-  private constructor(handle: FileHandle) {
+  private constructor(handle: FileHandle, onBytes: (change: number) => void) {
     this.#handle = handle;
+    this.#onBytes = onBytes;
   }
 
-  static async create(directory: string): Promise<SpoolFile> {
+  /** `onBytes` hears by how much the space taken on the disk changes. */
+  static async create(directory: string, onBytes: (change: number) => void): Promise<SpoolFile> {
     const name = path.join(directory, `message-${randomBytes(12).toString('hex')}.spool`);
     const handle = await open(name, 'wx+', 0o600);
     try {
@@ -40,21 +43,26 @@ export class SpoolFile implements AsyncDisposable {
       await handle.close();
       throw error;
     }
-    return new SpoolFile(handle);
+    return new SpoolFile(handle, onBytes);
   }
 
   /** Appends `chunks`, which are `bytes` long together. One call at a time. */
   async append(chunks: readonly Uint8Array[], bytes: number): Promise<void> {
     const { bytesWritten } = await this.#handle.writev(chunks, this.#size);
-    this.#size += bytesWritten;
+    this.#grow(bytesWritten);
     if (bytesWritten === bytes) return;
     // A short write: the disk is nearly full. Going on says which error it is.
     let rest = Buffer.concat(chunks).subarray(bytesWritten);
     while (rest.length > 0) {
       const written = (await this.#handle.write(rest, 0, rest.length, this.#size)).bytesWritten;
-      this.#size += written;
+      this.#grow(written);
       rest = rest.subarray(written);
     }
+  }
+
+  #grow(bytes: number): void {
+    this.#size += bytes;
+    this.#onBytes(bytes);
   }
 
   async *read(start: number, end: number): AsyncGenerator<Buffer, void, void> {
@@ -67,7 +75,10 @@ export class SpoolFile implements AsyncDisposable {
     }
   }
 
+  /** Never rejects: nobody wants the bytes any more, and what was done with them must not look undone. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#handle.close();
+    this.#onBytes(-this.#size);
+    this.#size = 0;
+    await this.#handle.close().catch(() => undefined);
   }
 }

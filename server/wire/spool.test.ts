@@ -13,10 +13,12 @@ import { SpoolArea } from './spool.ts';
 
 let directory: string;
 let pushed: Uint8Array[];
+let fileBytes: number;
 
 beforeEach(async () => {
   directory = path.join(await mkdtemp(path.join(tmpdir(), 'spool-test-')), 'spool');
   pushed = [];
+  fileBytes = 0;
 });
 afterEach(async () => {
   vi.restoreAllMocks();
@@ -48,6 +50,7 @@ function openArea(maxMemoryBytes = 64 * 1024 * 1024): Promise<SpoolArea> {
     directory,
     maxMemoryBytes,
     createIndexer: () => ({ push: (chunk) => pushed.push(Uint8Array.from(chunk)), finish: () => index }),
+    onFileBytes: (change) => (fileBytes += change),
   });
 }
 
@@ -109,6 +112,9 @@ test('a large message goes to a file that has no name, and memory is free again'
   expect(message.hash).toBe(createHash('sha256').update(bytes).digest('hex'));
   expect(await bytesOf(message)).toEqual(bytes);
   expect(await bytesOf(message, 262_100, 600_000)).toEqual(bytes.subarray(262_100, 600_000));
+  expect(fileBytes).toBe(bytes.length);
+  await message[Symbol.asyncDispose]();
+  expect(fileBytes).toBe(0);
 });
 
 test('any chunking gives the same bytes, in memory and in a file', async () => {

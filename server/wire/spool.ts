@@ -24,6 +24,8 @@ export type SpoolAreaOptions = {
   /** Bytes of all messages in memory in this process; when they are used up, small messages go to files too. */
   readonly maxMemoryBytes: number;
   readonly createIndexer: () => MessageIndexer;
+  /** Hears by how many bytes the files of all messages grew or shrank. */
+  readonly onFileBytes?: (change: number) => void;
 };
 
 /** Bytes that wait in memory before one write to the file. */
@@ -65,7 +67,7 @@ export class SpoolArea {
   }
 
   createFile(): Promise<SpoolFile> {
-    return SpoolFile.create(this.#options.directory);
+    return SpoolFile.create(this.#options.directory, this.#options.onFileBytes ?? (() => undefined));
   }
 }
 
