@@ -2,9 +2,11 @@
  * Makes the parts of a server in the order in which they need each other, and closes them in the opposite order.
  * It and mail-service.ts alone know the implementations. Tests use it to run servers in their own process.
  */
+import path from 'node:path';
 import { dataPaths, type ServerConfig } from '#shared/config/server-config.ts';
 import { createDatabase, type PostgresDatabase } from '#shared/db/client.ts';
 import { migrate } from '#shared/db/migrate.ts';
+import { openKeyring } from '#shared/directory/keyring.ts';
 import { Health } from '#shared/observe/health.ts';
 import { createMetrics, type Metrics } from '#shared/observe/metrics.ts';
 import { DatabaseWatch } from './database-watch.ts';
@@ -14,6 +16,8 @@ import { HttpServer, type ServerInfo } from './http/http-server.ts';
 import { drain, type Drainable } from './lifecycle.ts';
 import { planListeners, type ListenerName, type PlannedListener } from './listener-plan.ts';
 import { openMailService, type MailService } from './mail-service.ts';
+import { followManifests } from './manifests/follow.ts';
+import type { ManifestSummary } from './manifests/summary.ts';
 import { Certificate } from './tls/certificate.ts';
 import { version } from './version.ts';
 import { listenFault } from './wire/listener.ts';
@@ -24,6 +28,8 @@ export type StartOptions = Pick<Foundation, 'config' | 'logger' | 'clock'>;
 export interface RunningServer extends AsyncDisposable {
   /** The ports in fact, where the configuration said 0; a listener that is not open is not there. */
   readonly ports: ReadonlyMap<ListenerName, number>;
+  /** What the manifests made at the start, with passwords; null: no folder of manifests is followed. */
+  readonly manifests: ManifestSummary | null;
   readonly health: Health;
   readonly metrics: Metrics;
   /** Not ready, drains, closes; resolves when nothing is open any more. */
@@ -43,25 +49,27 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const ports = new Map<ListenerName, number>();
   await openHttp(foundation, planned, ports);
   const database = await openDatabase(foundation);
+  const manifests = await applyManifests(foundation, database);
   const certificate = await openCertificate(foundation);
   const mail = await openMailService(foundation, database, certificate.context);
   const listeners = await openListeners(foundation, planned, mail, ports);
   health.meet('listeners');
   tellMode(foundation);
   options.logger.info({ event: 'server.ready', version, ports: Object.fromEntries(ports) }, 'ready');
-  return runningServer(foundation, ports, listeners, stack.move());
+  return runningServer({ ...foundation, stack: stack.move() }, { ports, manifests, listeners });
 }
 
+type Opened = Pick<RunningServer, 'ports' | 'manifests'> & { readonly listeners: readonly Drainable[] };
+
 function runningServer(
-  { config, logger, clock, health, metrics }: Foundation,
-  ports: ReadonlyMap<ListenerName, number>,
-  listeners: readonly Drainable[],
-  stack: AsyncDisposableStack,
+  { config, logger, clock, health, metrics, stack }: Foundation,
+  { listeners, ports, manifests }: Opened,
 ): RunningServer {
   const drainDelayMs = config.drainDelaySeconds * 1000;
   const graceMs = config.graceSeconds * 1000;
   return {
     ports,
+    manifests,
     health,
     metrics,
     async stop() {
@@ -132,6 +140,24 @@ async function openDatabase({ config, logger, health, metrics, stack }: Foundati
 
 /** A short time of unavailability is soon over, and nothing depends on knowing it sooner. */
 const databaseWatchMs = 2_000;
+
+/** No keyring, no start: what is sealed in the database would be lost to us, and nothing may be sealed with another. */
+async function applyManifests(foundation: Foundation, database: PostgresDatabase): Promise<ManifestSummary | null> {
+  const { config, logger, metrics, stack } = foundation;
+  const paths = dataPaths(config);
+  const mayCreate = config.isLocal && config.keyringFile === null;
+  const keyring = await openKeyring(paths.keyring, mayCreate ? 'create' : 'refuse');
+  if (config.manifestsDirectory === null) return null;
+  const followed = await followManifests({
+    db: database.db,
+    keyring,
+    logger,
+    metrics,
+    manifestsFolder: path.resolve(config.manifestsDirectory),
+    secretsFolder: paths.secrets,
+  });
+  return stack.use(followed).summary;
+}
 
 async function openCertificate({ config, logger, clock, metrics, stack }: Foundation): Promise<Certificate> {
   const { sslCertFile, sslKeyFile, hostname } = config;

@@ -3,10 +3,10 @@ import process from 'node:process';
 import { systemClock } from '#shared/base/clock.ts';
 import type { LoadedConfig, ServerConfig } from '#shared/config/server-config.ts';
 import { createLogger, type Logger, type LogLevel } from '#shared/observe/logger.ts';
-import { startServer } from './compose.ts';
+import { startServer, type RunningServer } from './compose.ts';
 import { endOnUnexpectedErrors, endSoon, firstStopSignal } from './lifecycle.ts';
 import { version } from './version.ts';
-import { welcome } from './welcome.ts';
+import { welcome, type LocalLogin } from './welcome.ts';
 
 /** Runs until the first SIGTERM or SIGINT; resolves with the exit code. ProgramFault: it could not start. */
 export async function runServer({ config, warnings }: LoadedConfig): Promise<number> {
@@ -23,11 +23,18 @@ export async function runServer({ config, warnings }: LoadedConfig): Promise<num
 
 async function serve(config: ServerConfig, logger: Logger, stopSignal: Promise<NodeJS.Signals>): Promise<void> {
   const server = await startServer({ config, logger, clock: systemClock });
-  if (config.isLocal) process.stdout.write(welcome(config, server.ports, []));
+  if (config.isLocal) process.stdout.write(welcome(config, server.ports, logins(server)));
   const signal = await stopSignal;
   logger.info({ event: 'server.signal', signal }, 'stopping; a second signal ends at once');
   await server.stop();
   logger.info({ event: 'server.stopped' }, 'stopped');
+}
+
+/** Those whose password is known here; it is shown on this machine's terminal and never logged. */
+function logins({ manifests }: RunningServer): readonly LocalLogin[] {
+  return (manifests?.accounts ?? []).flatMap(({ address, password, isSuspended }) =>
+    password === null || isSuspended ? [] : [{ address, password }],
+  );
 }
 
 function logLevel(level: ServerConfig['logLevel']): LogLevel {
