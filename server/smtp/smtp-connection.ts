@@ -56,6 +56,8 @@ export class SmtpConnection extends SMTPConnection {
     const parser = new DataStream();
     parser.oncommand = (command, callback) => this._onCommand(command, callback);
     parser.on('error', (error) => this.send(421, `Error: ${error.message}`));
+    // The peer ended its side, and everything it sent before has its answer.
+    parser.on('finish', () => this.close());
     return parser;
   }
 
@@ -182,6 +184,8 @@ export function libraryOptions(options: SmtpOptions): ConstructorParameters<type
     // A name that the peer's own DNS tells proves nothing, and asking for it delays every greeting.
     disableReverseLookup: true,
     socketTimeout: options.idleTimeoutMs,
+    // A client that sends its commands and then ends its side still gets the answers.
+    allowHalfOpen: true,
     logger: false,
   };
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import fc from 'fast-check';
 import { afterEach, expect, test, vi } from 'vitest';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { MailStore, SpooledMessage } from '#server/mail/ports.ts';
@@ -245,4 +246,51 @@ test('a port that is taken is told with what to do', async () => {
     name: 'ProgramFault',
     exitCode: 78,
   });
+});
+
+const words = fc.constantFrom(
+  'EHLO x',
+  'HELO x',
+  'MAIL FROM:<a@b.test>',
+  'MAIL FROM:<>',
+  'RCPT TO:<alice@home.test>',
+  'RCPT TO:<>',
+  'DATA',
+  '.',
+  '..',
+  'RSET',
+  'VRFY a',
+  'AUTH PLAIN',
+  'AUTH LOGIN',
+  'AAAA',
+  'HELP',
+  'NOOP',
+  '\0',
+  '\xff\xfe',
+  'GET / HTTP/1.1',
+  'x'.repeat(2000),
+);
+const lineEnds = fc.constantFrom('\r\n', '\r\n', '\r\n', '\n', '\r', '');
+
+test('whatever a client sends, and whenever it hangs up, the server serves the next one and keeps nothing', async () => {
+  bench = await openBench({ options: { kind: 'submission', developmentMode: true } });
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(words, lineEnds), { maxLength: 25 }), fc.boolean(), async (lines, isReset) => {
+      const socket = connect(bench.listener.port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      socket.resume();
+      socket.write(lines.map((parts) => parts.join('')).join(''), 'latin1');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      if (isReset) socket.resetAndDestroy();
+      else socket.end();
+      if (!socket.closed) await once(socket, 'close');
+    }),
+    { numRuns: 60 },
+  );
+  await expect.poll(() => bench.listener.connections).toBe(0);
+  await expect.poll(() => bench.spools.memoryUsed).toBe(0);
+  expect(bench.log.filter((line) => line['event'] === 'smtp.bug')).toEqual([]);
+  using client = await bench.dial();
+  await client.begin('alice@home.test');
+  expect(await client.data(message)).toMatch(/^250 /);
 });

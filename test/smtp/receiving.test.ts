@@ -210,6 +210,26 @@ test('pipelined commands, and the next transaction right behind the message (RFC
   expect(await bench.inbox(bench.alice)).toHaveLength(2);
 });
 
+test('a client that ends its side right behind its message still hears that it is stored', async () => {
+  using client = await open();
+  await client.begin('alice@home.test');
+  await client.say('DATA');
+  client.socket.end(`${message}.\r\n`);
+  expect(await client.reply()).toMatch(/^250 /);
+  expect(await client.reply()).toBe('closed');
+  await expect.poll(() => bench.listener.connections).toBe(0);
+});
+
+test('one that ends its side in the middle of it does not, and nothing is stored', async () => {
+  using client = await open();
+  await client.begin('alice@home.test');
+  await client.say('DATA');
+  client.socket.end(message);
+  expect(await client.reply()).toBe('closed');
+  await expect.poll(() => bench.log.map((line) => line['event'])).toContain('msg.cut');
+  expect(await bench.inbox(bench.alice)).toHaveLength(0);
+});
+
 test('a message that is cut off is not stored, and its spool is freed', async () => {
   using client = await open();
   await client.begin('alice@home.test');
