@@ -61,7 +61,7 @@ export const secretSerializers: Readonly<Record<string, () => string>> = Object.
 );
 
 /** A copy without secrets and raw bytes, safe to print as JSON: buffers become their length, bigints text. */
-export function redactValue(value: unknown, depth = 0): unknown {
+function redactValue(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return redactText(value);
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object' || value === null) return value;
