@@ -101,7 +101,11 @@ describe('the examples', () => {
     expect(summary).toMatchObject({
       domains: ['example.test'],
       accounts: [
-        { address: 'alice@example.test', aliases: ['sales@example.test'], isSuspended: false },
+        {
+          address: 'alice@example.test',
+          aliases: ['sales@example.test', 'postmaster@example.test'],
+          isSuspended: false,
+        },
         { address: 'bob@example.test', aliases: [] },
       ],
       aliases: [{ address: 'team@example.test', members: ['alice@example.test', 'bob@example.test'] }],

@@ -16,7 +16,7 @@ import type { Keyring } from '#shared/directory/keyring.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import { formatFault, parseManifests } from '#shared/provisioning/manifest.ts';
-import type { ManifestFault, Manifests } from '#shared/provisioning/manifest.ts';
+import type { ManifestFault, Resources } from '#shared/provisioning/manifest.ts';
 import type { ObservedAccount } from '#shared/provisioning/observed.ts';
 import { planDirectory } from '#shared/provisioning/plan.ts';
 import type { Action, Plan } from '#shared/provisioning/plan.ts';
@@ -48,7 +48,8 @@ const attempts = 5;
 const lockKey = 7_060_451_233_790_521n;
 
 type Step = {
-  readonly manifests: Manifests;
+  readonly resources: Resources;
+  readonly notices: readonly ManifestFault[];
   readonly wanted: WantedDirectory;
   readonly stored: StoredDirectory;
   readonly observed: readonly ObservedAccount[];
@@ -85,14 +86,15 @@ export class Reconciler {
     const own = await readManifestFolder(manifestsFolder);
     const manifests = parseManifests([...own, ...(await readManifestFolder(secretsFolder))]);
     const isComplete = manifests.faults.length === 0;
-    const { wanted, faults } = wantedDirectory(manifests.resources, isComplete);
+    const { wanted, faults, notices } = wantedDirectory(manifests.resources, isComplete);
     const stored = await readDirectory(db);
     this.#refuseEmptyFolder(wanted, stored, isComplete);
     const directory = withPasswords(stored, await this.#passwords(wanted, stored));
     const allFaults = [...manifests.faults, ...faults];
     const plan = planDirectory(wanted, directory, allFaults.length === 0);
     return {
-      manifests,
+      resources: manifests.resources,
+      notices: [...manifests.notices, ...notices],
       wanted,
       stored,
       observed: directory.accounts,
@@ -189,7 +191,7 @@ export class Reconciler {
   }
 
   async #done(step: Step): Promise<ManifestSummary> {
-    const { resources, notices } = step.manifests;
+    const { resources, notices } = step;
     for (const notice of notices) this.#options.logger.info({ event: 'manifest.notice' }, formatFault(notice));
     for (const { kind } of [...resources.domains, ...resources.mailboxes, ...resources.aliases]) {
       this.#options.metrics.manifests.inc({ kind, outcome: 'ok' });

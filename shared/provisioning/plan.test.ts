@@ -490,6 +490,19 @@ describe('faults, with their places', () => {
     expect(domain.faults[0]).toContain("a domain can't be changed: MailDomain default/org was example.org");
   });
 
+  test('a domain without a postmaster is worth a notice', () => {
+    const noticesOf = (...texts: string[]): readonly string[] => {
+      const { resources } = parseManifests([{ name: 'm.yaml', text: texts.join('') }]);
+      return wantedDirectory(resources, true).notices.map(formatFault);
+    };
+    expect(noticesOf(org, bob)).toEqual([
+      'm.yaml:4:8: nobody gets mail for postmaster@example.org, as RFC 5321 section 4.5.1 asks; make it an alias',
+    ]);
+    expect(
+      noticesOf(org, resource('Mailbox', 'x', '{address: x@example.org, aliases: [Postmaster@example.com]}')),
+    ).toEqual([]);
+  });
+
   test('where manifests have faults of their own, what may be in those is not called missing', () => {
     const { resources, faults } = parseManifests([
       { name: 'm.yaml', text: `${resource('MailDomain', 'org', '{domain: X}')}${alice}${bob}` },

@@ -91,13 +91,17 @@ export function generatedSecretName(mailboxName: string): string {
 export function wantedDirectory(
   resources: Resources,
   isComplete: boolean,
-): { readonly wanted: WantedDirectory; readonly faults: readonly ManifestFault[] } {
+): {
+  readonly wanted: WantedDirectory;
+  readonly faults: readonly ManifestFault[];
+  readonly notices: readonly ManifestFault[];
+} {
   const builder = new Builder(resources, isComplete);
   const domains = resources.domains.map((resource) => builder.domain(resource));
   const accounts = resources.mailboxes.flatMap((resource) => builder.account(resource) ?? []);
   const aliases = resources.aliases.flatMap((resource) => builder.alias(resource) ?? []);
   builder.checkLimits(accounts);
-  return { wanted: { domains, accounts, aliases }, faults: builder.faults };
+  return { wanted: { domains, accounts, aliases }, faults: builder.faults, notices: builder.missingPostmasters() };
 }
 
 class Builder {
@@ -184,6 +188,20 @@ class Builder {
       if (sum > totalQuota)
         this.#fault(place, `the quotas of ${domain} add up to ${sum} bytes, more than its totalQuota of ${totalQuota}`);
     }
+  }
+
+  /** RFC 5321 section 4.5.1: every domain that receives mail has one. */
+  missingPostmasters(): readonly ManifestFault[] {
+    return this.#resources.domains
+      .filter(
+        ({ spec }) => !spec.catchAll && !this.#taken.has(addressKey({ domain: spec.domain, localPart: 'postmaster' })),
+      )
+      .map(({ spec, at }) =>
+        faultAt(
+          at(['spec', 'domain']),
+          `nobody gets mail for postmaster@${spec.domain}, as RFC 5321 section 4.5.1 asks; make it an alias`,
+        ),
+      );
   }
 
   /** An address at an alias domain would read differently from the account's own. */
