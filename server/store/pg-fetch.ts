@@ -10,17 +10,15 @@ import {
   keywordBitsOf,
   modSeqOf,
   pageNumberOf,
-  pagesOf,
   type MailboxPage,
 } from '#server/mail/mailbox-page.ts';
 import { slotRanges, uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
 import type { FetchedMessage, FetchWants, MessageContent } from '#server/mail/ports.ts';
 import { uidSet, type UidSet } from '#server/mail/uid-set.ts';
-import { int4Array } from './binary-array.ts';
 import { contentsOf } from './pg-content.ts';
 import { noSuchMailbox } from './pg-fault.ts';
 import { readRows, type MessageRow } from './pg-message-rows.ts';
-import { readPages, toMailbox } from './pg-rows.ts';
+import { readPageNumbers, readPages, toMailbox } from './pg-rows.ts';
 
 /** A batch has fewer than these and those of one page more. */
 const uidsPerBatch = 700;
@@ -82,21 +80,6 @@ async function readHeader(db: Kysely<Database>, accountId: AccountId, mailboxId:
     select * from mailbox where account_id = ${accountId} and id = ${mailboxId}`.execute(db);
   if (!rows[0]) throw noSuchMailbox();
   return toMailbox(rows[0]);
-}
-
-async function readPageNumbers(
-  db: Kysely<Database>,
-  accountId: AccountId,
-  mailboxId: MailboxId,
-  uids: UidSet,
-): Promise<readonly number[]> {
-  const ranges = pagesOf(uids);
-  const { rows } = await sql<{ page: number }>`/*page-numbers*/
-    select p.page
-    from unnest(${int4Array(ranges.map(([first]) => first))}::int4[], ${int4Array(ranges.map(([, last]) => last))}::int4[]) r (first, last)
-    join mailbox_page p on p.account_id = ${accountId} and p.mailbox_id = ${mailboxId} and p.page between r.first and r.last
-    order by p.page`.execute(db);
-  return rows.map(({ page }) => page);
 }
 
 /** Pages a batch: few where the set has many of their UIDs, more where it has a few of each. */

@@ -6,6 +6,7 @@ import { MailError } from '#server/mail/mail-error.ts';
 import { delimiter, type Mailbox, type SpecialUse } from '#server/mail/mailbox.ts';
 import { inbox, isBelow, newMailboxName, parentsOf } from '#server/mail/mailbox-name.ts';
 import { mailboxOf, type Decision, type LockedAccount, type LogEntry } from './pg-change.ts';
+import { deleteRows } from './pg-message-writes.ts';
 import { everyUid, toMailbox } from './pg-rows.ts';
 import { moveMessages } from './pg-transfer.ts';
 
@@ -29,13 +30,7 @@ export async function deleteMailbox(account: LockedAccount, id: MailboxId): Prom
     throw new MailError({ kind: 'mailbox-has-children', name: mailbox.name });
   }
   await rememberNames(account, [mailbox]);
-  await sql`
-    with gone as (
-      delete from message where account_id = ${accountId} and mailbox_id = ${id} returning email_id, uid)
-    delete from email e using gone
-      where e.account_id = ${accountId} and e.id = gone.email_id
-        and not exists (select from message m
-          where m.account_id = ${accountId} and m.email_id = e.id and m.mailbox_id <> ${id})`.execute(tx);
+  await deleteRows(account, id, everyUid);
   await tx.deleteFrom('mailbox_page').where('account_id', '=', accountId).where('mailbox_id', '=', id).execute();
   await tx.deleteFrom('mailbox').where('account_id', '=', accountId).where('id', '=', id).execute();
   return {
@@ -112,10 +107,13 @@ async function makeMissing(
   specialUse: SpecialUse | null = null,
 ): Promise<readonly Mailbox[]> {
   const { tx, accountId, modSeq } = account;
-  const rows = await tx.selectFrom('mailbox').select('name').where('account_id', '=', accountId).execute();
-  const known = new Set(rows.map((row) => row.name));
-  const missing = [...parentsOf(name), name].filter((level) => !known.has(level));
-  if (known.size + missing.length > maxMailboxes) {
+  const levels = [...parentsOf(name), name];
+  const { rows } = await sql<{ known: readonly string[]; count: bigint }>`
+    select array(select name from mailbox where account_id = ${accountId} and name = any (${levels}::text[])) as known,
+      (select count(*) from mailbox where account_id = ${accountId}) as count`.execute(tx);
+  const known = new Set(rows[0]?.known);
+  const missing = levels.filter((level) => !known.has(level));
+  if (Number(rows[0]?.count) + missing.length > maxMailboxes) {
     throw new MailError({ kind: 'limit', reason: `an account has at most ${maxMailboxes} mailboxes` });
   }
   if (missing.length === 0) return [];

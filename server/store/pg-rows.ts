@@ -1,5 +1,5 @@
 /** Rows of mailboxes and pages, read and made into what the port shows. */
-import { sql, type Kysely, type Selectable } from 'kysely';
+import { sql, type Kysely, type RawBuilder, type Selectable } from 'kysely';
 import type { AccountId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import type { Mailbox, SpecialUse } from '#server/mail/mailbox.ts';
@@ -80,9 +80,32 @@ export async function readPages(
 ): Promise<readonly MailboxPage[]> {
   const ranges = pagesOf(uids);
   const { rows } = await sql<PageColumns>`/*read-pages*/
-    select ${pageColumns}
-    from unnest(${int4Array(ranges.map(([first]) => first))}::int4[], ${int4Array(ranges.map(([, last]) => last))}::int4[]) r (first, last)
-    join mailbox_page p on p.account_id = ${accountId} and p.mailbox_id = ${mailboxId} and p.page between r.first and r.last
+    select p.* from ${rangesOf(ranges)}, lateral (
+      select ${pageColumns} from mailbox_page p
+      where p.account_id = ${accountId} and p.mailbox_id = ${mailboxId} and p.page between r.first and r.last
+      offset 0) p
     order by p.page`.execute(db);
   return rows.map(toPage);
+}
+
+/** The numbers of the pages that may hold UIDs of the set and are there, ascending. */
+export async function readPageNumbers(
+  db: Kysely<Database>,
+  accountId: AccountId,
+  mailboxId: MailboxId,
+  uids: UidSet,
+): Promise<readonly number[]> {
+  const { rows } = await sql<{ page: number }>`/*page-numbers*/
+    select p.page from ${rangesOf(pagesOf(uids))}, lateral (
+      select page from mailbox_page
+      where account_id = ${accountId} and mailbox_id = ${mailboxId} and page between r.first and r.last
+      offset 0) p
+    order by p.page`.execute(db);
+  return rows.map(({ page }) => page);
+}
+
+/** Each is looked up by itself (OFFSET 0), however little the planner knows of the mailbox. */
+function rangesOf(ranges: readonly (readonly [first: number, last: number])[]): RawBuilder<unknown> {
+  const [firsts, lasts] = [ranges.map(([first]) => first), ranges.map(([, last]) => last)];
+  return sql`unnest(${int4Array(firsts)}::int4[], ${int4Array(lasts)}::int4[]) r (first, last)`;
 }

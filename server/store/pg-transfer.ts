@@ -1,5 +1,4 @@
 /** COPY, MOVE and EXPUNGE: a handful of statements, whatever the number of messages. */
-import { sql } from 'kysely';
 import type { MailboxId, Uid } from '#shared/base/ids.ts';
 import { flagBits, type FlagBits } from '#server/mail/flags.ts';
 import { keywordNames, withKeywords } from '#server/mail/keyword-table.ts';
@@ -16,8 +15,8 @@ import {
 } from '#server/mail/mailbox-page.ts';
 import type { Copied } from '#server/mail/ports.ts';
 import { formatUidSet, uidSet, uidSetOf, type UidSet } from '#server/mail/uid-set.ts';
-import { int8Array } from './binary-array.ts';
 import { growKeywords, mailboxOf, type Decision, type LockedAccount, type Writes } from './pg-change.ts';
+import { copyRows, deleteRows, moveRows } from './pg-message-writes.ts';
 import { everyUid, readPages } from './pg-rows.ts';
 
 const maxUid = 0xffff_ffff;
@@ -41,7 +40,7 @@ export async function copyMessages(
   const chosen = await choose(account, source, uids);
   if (chosen.uids.length === 0) return nothingCopied(target);
   const added = await addPages(account, source, target, chosen);
-  const sizeBytes = await copyRows(account, source, target, chosen.uids);
+  const sizeBytes = await copyRows(account, source.id, target, uidSetOf(chosen.uids));
   if (account.limitBytes !== null && account.usedBytes + sizeBytes > account.limitBytes) {
     throw new MailError({ kind: 'over-quota', limitBytes: account.limitBytes });
   }
@@ -76,7 +75,7 @@ export async function moveMessages(
     from === to
       ? [...added.values()].filter(({ page }) => !removed.some((other) => other.page === page))
       : [...added.values()];
-  const sizeBytes = await moveRows(account, source, target, chosen.uids);
+  const sizeBytes = await moveRows(account, source.id, target, set);
   const messages = chosen.uids.length;
   const { unseen } = chosen;
   const writes: Writes = {
@@ -106,7 +105,7 @@ export async function expungeMessages(
   const { pages, uids: deleted, unseen } = await choose(account, mailbox, uids ?? everyUid, flagBits.deleted);
   if (deleted.length === 0) return { value: [], writes: null };
   const set = uidSetOf(deleted);
-  const sizeBytes = await deleteRows(account, mailboxId, deleted);
+  const sizeBytes = await deleteRows(account, mailboxId, set);
   const after = pages.map((page) => removeFromPage(page, set, account.modSeq));
   const writes: Writes = {
     usedBytes: -sizeBytes,
@@ -116,27 +115,6 @@ export async function expungeMessages(
     log: [{ mailboxId, kind: 'removed', uids: formatUidSet(set) }],
   };
   return { value: set, writes };
-}
-
-/** Removes a mailbox's rows of these messages, and the emails that lie nowhere else; resolves with their bytes. */
-export async function deleteRows(
-  { tx, accountId }: LockedAccount,
-  mailboxId: MailboxId,
-  uids: readonly number[],
-): Promise<number> {
-  const { rows } = await sql<{ ids: readonly bigint[] | null; size: bigint }>`/*delete-messages*/
-    with gone as (
-      delete from message m using unnest(${int8Array(uids)}::int8[]) u (uid)
-        where m.account_id = ${accountId} and m.mailbox_id = ${mailboxId} and m.uid = u.uid
-        returning m.email_id)
-    select array_agg(g.email_id) as ids, coalesce(sum(e.size), 0)::int8 as size
-      from gone g join email e on e.account_id = ${accountId} and e.id = g.email_id`.execute(tx);
-  // A statement of its own: it must see that the rows above are gone.
-  await sql`/*delete-emails*/
-    delete from email e using unnest(${int8Array(rows[0]?.ids ?? [])}::int8[]) i (id)
-      where e.account_id = ${accountId} and e.id = i.id
-        and not exists (select from message m where m.account_id = e.account_id and m.email_id = e.id)`.execute(tx);
-  return Number(rows[0]?.size ?? 0);
 }
 
 /** Those of the set that are there and have all of `flags`. */
@@ -192,45 +170,6 @@ async function addPages(
     }
   }
   return pages;
-}
-
-/** Resolves with the bytes of the copies. */
-async function copyRows(
-  { tx, accountId }: LockedAccount,
-  source: Mailbox,
-  target: Mailbox,
-  uids: readonly number[],
-): Promise<number> {
-  const { rows } = await sql<{ size: bigint }>`/*copy-messages*/
-    with made as (
-      insert into message (account_id, mailbox_id, uid, email_id, internal_date)
-        select m.account_id, ${target.id}::int8, u.place + ${target.uidNext - 1}::int8, m.email_id, m.internal_date
-        from unnest(${int8Array(uids)}::int8[]) with ordinality u (uid, place)
-        join message m on m.account_id = ${accountId} and m.mailbox_id = ${source.id} and m.uid = u.uid
-        returning email_id)
-    select coalesce(sum(e.size), 0)::int8 as size
-      from made join email e on e.account_id = ${accountId} and e.id = made.email_id`.execute(tx);
-  return Number(rows[0]?.size ?? 0);
-}
-
-/** Resolves with the bytes of the moved messages. */
-async function moveRows(
-  { tx, accountId }: LockedAccount,
-  source: Mailbox,
-  target: Mailbox,
-  uids: readonly number[],
-): Promise<number> {
-  const { rows } = await sql<{ size: bigint }>`/*move-messages*/
-    with gone as (
-      delete from message m using unnest(${int8Array(uids)}::int8[]) with ordinality u (uid, place)
-        where m.account_id = ${accountId} and m.mailbox_id = ${source.id} and m.uid = u.uid
-        returning u.place, m.email_id, m.internal_date
-    ), made as (
-      insert into message (account_id, mailbox_id, uid, email_id, internal_date)
-        select ${accountId}::int8, ${target.id}::int8, place + ${target.uidNext - 1}::int8, email_id, internal_date from gone)
-    select coalesce(sum(e.size), 0)::int8 as size
-      from gone join email e on e.account_id = ${accountId} and e.id = gone.email_id`.execute(tx);
-  return Number(rows[0]?.size ?? 0);
 }
 
 function destinationOf(target: Mailbox, chosen: Chosen): UidSet {
