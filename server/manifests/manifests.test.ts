@@ -304,6 +304,15 @@ describe('refused, with nothing changed', () => {
     expect(await recipients('bob@example.test')).toEqual(['bob@example.test']);
   });
 
+  test('the keyring of another database', async () => {
+    await reconcile();
+    const other = createKeyring(new Map([['other', Buffer.alloc(32, 8)]]), 'other');
+    await expect(new Reconciler({ ...options(), keyring: other }).reconcile()).rejects.toMatchObject({
+      exitCode: 78,
+      message: 'the keyring does not open what the database holds (key k)',
+    });
+  });
+
   test('an empty folder from the start is an empty directory', async () => {
     for (const name of await readdir(path.join(folder, 'manifests'))) await unlink(manifest(name));
     expect(await reconcile()).toEqual({ domains: [], accounts: [], aliases: [], changes: 0 });

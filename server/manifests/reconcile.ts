@@ -145,9 +145,22 @@ export class Reconciler {
   async #isSame(credential: StoredCredential, value: string, compared: Map<string, boolean>): Promise<boolean> {
     const digest = createHash('sha256').update(value).digest('base64');
     const key = `${credential.id} ${credential.version} ${digest}`;
-    const isSame = this.#compared.get(key) ?? (await isPasswordOf(credential, this.#options.keyring, value));
+    const isSame = this.#compared.get(key) ?? (await this.#isPasswordOf(credential, value));
     compared.set(key, isSame);
     return isSame;
+  }
+
+  async #isPasswordOf(credential: StoredCredential, value: string): Promise<boolean> {
+    try {
+      return await isPasswordOf(credential, this.#options.keyring, value);
+    } catch (cause) {
+      throw new ProgramFault(
+        78,
+        `the keyring does not open what the database holds (key ${credential.seal_key_id})`,
+        'Put back the keyring that was made together with this database.',
+        { cause },
+      );
+    }
   }
 
   /** By the resource's UID. Null: another process generated a password meanwhile. */

@@ -76,6 +76,8 @@ test('RCPT and login find one of many addresses through the indexes', async () =
       insert into account (domain_id, local_part, managed_by)
         select domain.id, 'u' || n, 'nobody' from domain, generate_series(1, 5000) n returning id, domain_id, local_part
     ) insert into address (domain_id, local_part, account_id) select domain_id, local_part, id from made`.execute(db);
+  await sql`insert into credential (account_id, id, kind, password_hash, scram_sha256, scram_sha1, seal_key_id, managed_by)
+      select id, gen_random_uuid(), 'primary', '', '', '', '', 'user' from account`.execute(db);
   // Few aliases among many addresses: what tempts the planner to read all of them.
   await sql`with made as (
       insert into alias (domain_id, local_part, managed_by) select id, 'team', 'nobody' from domain returning id, domain_id, local_part
