@@ -105,7 +105,7 @@ function readMailbox(lexer: FieldLexer, phrase: Phrase): ImapAddress {
 /** RFC 5322 section 3.4 "angle-addr" behind its `<`, with the route of section 4.4. */
 function readAngleAddress(lexer: FieldLexer): Omit<ImapAddress, 'name'> {
   let route: string | null = null;
-  lexer.skipCfws();
+  while (lexer.skipCfws() || lexer.take('<'));
   if (lexer.peek() === '@') {
     const ahead = lexer.text.slice(lexer.position, lexer.position + maxRouteLength);
     const match = /^[^:>]*:/.exec(ahead);
@@ -128,7 +128,7 @@ function readAngleAddress(lexer: FieldLexer): Omit<ImapAddress, 'name'> {
 /** RFC 5322 section 3.4.1 "domain": white space around its dots is not part of it. */
 function readDomain(lexer: FieldLexer): string {
   let domain = '';
-  lexer.skipCfws();
+  while (lexer.skipCfws() || lexer.take('@'));
   for (;;) {
     const before = lexer.position;
     if (lexer.peek() === '[') domain += lexer.domainLiteral();

@@ -17,7 +17,7 @@ export function formatSinglePart(content: ContentFields, measure: PartMeasure): 
   const isText = type.toLowerCase() === 'text';
   // RFC 2045 section 5.2: the default of text; told, since many clients rely on it.
   const shown: readonly Parameter[] =
-    isText && parameter(parameters, 'charset') === null ? [['charset', 'us-ascii'], ...parameters] : parameters;
+    isText && parameter(parameters, 'charset') === null ? [...parameters, ['charset', 'us-ascii']] : parameters;
   const items = [
     nstring(type),
     nstring(subtype),

@@ -6,6 +6,8 @@ export type Parameter = readonly [name: string, value: string];
 export type MediaType = { readonly type: string; readonly subtype: string; readonly parameters: readonly Parameter[] };
 export type Disposition = { readonly type: string; readonly parameters: readonly Parameter[] };
 
+/** RFC 2045 section 5.1 "token"; 8-bit bytes are let through. */
+const token = /^[^\x00-\x20()<>@,;:\\"/[\]?=]+$/;
 const tokenStops = '";(';
 
 /** RFC 2045 section 5.1; null where it can't be read, which means the default (section 5.2). `text` is unfolded. */
@@ -14,10 +16,10 @@ export function parseMediaType(text: string): MediaType | null {
   lexer.skipCfws();
   const type = lexer.word('/";(');
   lexer.skipCfws();
-  if (type === '' || !lexer.take('/')) return null;
+  if (!lexer.take('/')) return null;
   lexer.skipCfws();
   const subtype = lexer.word(`/${tokenStops}`);
-  return subtype === '' ? null : { type, subtype, parameters: readParameters(lexer) };
+  return !token.test(type) || !token.test(subtype) ? null : { type, subtype, parameters: readParameters(lexer) };
 }
 
 /** RFC 2183 section 2; null where it is empty. `text` is unfolded. */
@@ -95,6 +97,7 @@ function joinContinuations(parameters: readonly Parameter[]): readonly Parameter
     split.set(base.toLowerCase(), known);
   }
   const joined = [...split.values()].map(({ name, pieces }): Parameter => joinPieces(name, pieces));
+  joined.sort(([a], [b]) => (a < b ? -1 : 1));
   return [...whole, ...joined];
 }
 
@@ -102,7 +105,8 @@ function joinPieces(name: string, pieces: readonly Piece[]): Parameter {
   const ordered = pieces.toSorted((a, b) => a.index - b.index);
   if (!ordered.some((piece) => piece.extended)) return [name, ordered.map((piece) => piece.value).join('')];
   const values = ordered.map((piece) => (piece.extended ? piece.value : percentEncoded(piece.value)));
-  return [`${name}*`, values.join('')];
+  // Only a first piece that is encoded names charset and language; else both are empty (RFC 2231 section 4).
+  return [`${name}*`, (ordered[0]?.extended ? '' : "''") + values.join('')];
 }
 
 /** RFC 2231 section 7 "attribute-char" stays as it is. */

@@ -26,8 +26,8 @@ type OpenPart = {
 
 type ClosedPart = { readonly part: Part; readonly bodystructure: string; readonly envelope: string | null };
 
-/** Where bodies end: at `position`, or `breakBytes` before it where the line break belongs to a boundary. */
-export type EndOfBodies = { readonly position: number; readonly breakBytes: number; readonly lineFeeds: number };
+/** Where parts end: at `position`, or `breakBytes` before it where the line break belongs to a boundary. */
+export type EndOfParts = { readonly position: number; readonly breakBytes: number; readonly lineFeeds: number };
 
 /** A boundary line: which of the open entities it delimits, and whether it closes it. */
 export type BoundaryMatch = { readonly level: number; readonly closes: boolean };
@@ -96,7 +96,7 @@ export class PartTree {
   }
 
   /** Ends what lies inside the entity that the boundary delimits. */
-  endAtBoundary(match: BoundaryMatch, end: EndOfBodies): void {
+  endAtBoundary(match: BoundaryMatch, end: EndOfParts): void {
     this.#closeDownTo(match.level + 1, end);
     const multipart = this.#open[match.level];
     if (multipart && match.closes) multipart.boundary = null;
@@ -104,7 +104,7 @@ export class PartTree {
   }
 
   /** All of the message has been read, `beginBody` was called for its first header at least. */
-  finish(end: EndOfBodies): Pick<MessageIndex, 'envelope' | 'bodystructure' | 'root' | 'sentAt' | 'receivedFields'> {
+  finish(end: EndOfParts): Pick<MessageIndex, 'envelope' | 'bodystructure' | 'root' | 'sentAt' | 'receivedFields'> {
     this.#closeDownTo(0, end);
     const root = this.#root;
     if (root?.envelope == null) throw new Error('finish comes after beginBody');
@@ -122,10 +122,13 @@ export class PartTree {
     this.#sentAt = parseDateTime(lastValue(fields, 'date') ?? '');
   }
 
-  #closeDownTo(level: number, end: EndOfBodies): void {
+  #closeDownTo(level: number, { position, breakBytes, lineFeeds }: EndOfParts): void {
+    // The line break before a boundary belongs to it, even where it is the empty line after a header (RFC 2046
+    // section 5.1.1 "body-part"), but not where it already ended the boundary line before.
+    const end = Math.max(position - breakBytes, this.#open[level]?.headerStart ?? 0);
+    const lineFeedsBefore = end < position ? lineFeeds - 1 : lineFeeds;
     while (this.#open.length > level) {
-      const open = this.#open.pop() as OpenPart;
-      const closed = close(open, end);
+      const closed = close(this.#open.pop() as OpenPart, end, lineFeedsBefore);
       const parent = this.#open.at(-1);
       if (parent) parent.children.push(closed);
       else this.#root = closed;
@@ -155,19 +158,16 @@ function kindOf({ mediaType }: ContentFields): OpenPart['kind'] {
 
 /** Beyond the limits an entity with parts is bytes that a client can save. */
 function opaque(content: ContentFields): ContentFields {
-  return { ...content, mediaType: { type: 'application', subtype: 'octet-stream', parameters: [] } };
+  return { ...content, mediaType: { ...content.mediaType, type: 'application', subtype: 'octet-stream' } };
 }
 
-function close(open: OpenPart, end: EndOfBodies): ClosedPart {
-  const { headerStart, bodyStart, content, kind, children, envelope } = open;
-  const lastChildEnd = children.at(-1)?.part.end ?? 0;
-  const bodyEnd = Math.max(end.position - end.breakBytes, bodyStart, lastChildEnd);
-  // The last line break counts only where it isn't the boundary's.
-  const lines = end.lineFeeds - (bodyEnd < end.position ? 1 : 0) - open.lineFeeds;
+function close(open: OpenPart, end: number, lineFeeds: number): ClosedPart {
+  const { content, kind, children, envelope } = open;
+  const bodyStart = Math.min(open.bodyStart, end);
   const part: Part = {
-    headerStart,
+    headerStart: Math.min(open.headerStart, end),
     bodyStart,
-    end: bodyEnd,
+    end,
     type: content.mediaType.type.toLowerCase(),
     subtype: content.mediaType.subtype.toLowerCase(),
     charset: parameter(content.mediaType.parameters, 'charset')?.toLowerCase() ?? null,
@@ -181,5 +181,6 @@ function close(open: OpenPart, end: EndOfBodies): ClosedPart {
   const inner = children[0];
   const embedded =
     kind === 'message' && inner ? { envelope: inner.envelope ?? '', bodystructure: inner.bodystructure } : null;
-  return { part, bodystructure: formatSinglePart(content, { bytes: bodyEnd - bodyStart, lines, embedded }), envelope };
+  const measure = { bytes: end - bodyStart, lines: Math.max(0, lineFeeds - open.lineFeeds), embedded };
+  return { part, bodystructure: formatSinglePart(content, measure), envelope };
 }

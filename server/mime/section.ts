@@ -40,7 +40,8 @@ export function findPart(root: Part, path: readonly number[]): Part | null {
 
 /**
  * HEADER.FIELDS (`not` false) or HEADER.FIELDS.NOT of a header section: the fields named, or all others, as
- * they stand, and an empty line. Names are compared without case.
+ * they stand, and the empty line where the header has one (RFC 3501 section 6.4.5: "except in the case of a
+ * message which has no body and no blank line"). Names are compared without case.
  */
 export function headerFields(header: Buffer, names: readonly string[], not: boolean): Buffer {
   const wanted = new Set(names.map((name) => name.toLowerCase()));
@@ -50,12 +51,9 @@ export function headerFields(header: Buffer, names: readonly string[], not: bool
     end = field.end;
     if (wanted.has(field.name) !== not) pieces.push(header.subarray(field.start, field.end));
   }
-  if (end > 0 && header[end - 1] !== 0x0a && pieces.length > 0) pieces.push(lineBreak);
-  pieces.push(end < header.length ? header.subarray(end) : lineBreak);
+  pieces.push(header.subarray(end));
   return Buffer.concat(pieces);
 }
-
-const lineBreak = Buffer.from('\r\n');
 
 function embeddedMessage(part: Part): Part | null {
   return part.type === 'message' && part.subtype === 'rfc822' ? (part.children[0] ?? null) : null;
