@@ -43,9 +43,11 @@ export class ImapUnderTest implements AsyncDisposable {
       readonly policy: Partial<ImapPolicy>;
       readonly implicitTls: boolean;
       readonly quotaBytes: number | null;
+      /** One that is there already; else one is made. */
+      readonly accountId?: AccountId;
     },
   ): Promise<ImapUnderTest> {
-    const accountId = await backend.createAccount({ limitBytes: options.quotaBytes });
+    const accountId = options.accountId ?? (await backend.createAccount({ limitBytes: options.quotaBytes }));
     const store = new FaultyStore(backend.store);
     const spoolDirectory = await mkdtemp(path.join(tmpdir(), 'imap-transcript-'));
     const spools = await SpoolArea.open({

@@ -1,12 +1,10 @@
 /**
  * A transcript is a conversation that has to happen as written (test/transcripts/README.md says how to write one).
  */
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
 import { fixtures } from './fixtures.ts';
 import type { StoreUnderTest } from '../contracts/store-under-test.ts';
-import { ImapUnderTest, login, password } from './imap-under-test.ts';
+import { Client } from './client.ts';
+import { ImapUnderTest } from './imap-under-test.ts';
 
 type Line = {
   readonly number: number;
@@ -170,103 +168,4 @@ function matches(expected: string, heard: string, captured: Map<string, string>)
 
 function escaped(text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
-}
-
-class Client {
-  #socket: Socket;
-  #buffer = '';
-  #isEnded = false;
-  #wake: (() => void) | null = null;
-
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    this.#listen();
-  }
-
-  static async dial(port: number, implicitTls: boolean): Promise<Client> {
-    const at = { port, host: '127.0.0.1' };
-    const socket = implicitTls ? connectTls({ ...at, rejectUnauthorized: false }) : connect(at);
-    socket.setNoDelay(true);
-    const client = new Client(socket);
-    await once(socket, implicitTls ? 'secureConnect' : 'connect');
-    return client;
-  }
-
-  async arrive(state: string): Promise<void> {
-    if (state === 'fresh') return;
-    await this.line();
-    if (state === 'greeted') return;
-    await this.#command(`LOGIN ${login} ${password}`);
-    if (state === 'authenticated') return;
-    await this.#command(state === 'examined' ? 'EXAMINE INBOX' : 'SELECT INBOX');
-  }
-
-  send(text: string): void {
-    this.#socket.write(text, 'latin1');
-  }
-
-  async line(): Promise<string> {
-    for (;;) {
-      const end = this.#buffer.indexOf('\r\n');
-      if (end >= 0) {
-        const line = this.#buffer.slice(0, end);
-        this.#buffer = this.#buffer.slice(end + 2);
-        return line;
-      }
-      if (this.#isEnded) throw new Error(`the server ended, after ${JSON.stringify(this.#buffer)}`);
-      await this.#more();
-    }
-  }
-
-  async expectEnd(): Promise<void> {
-    while (!this.#isEnded) await this.#more();
-    this.expectSilence();
-  }
-
-  expectSilence(): void {
-    if (this.#buffer !== '') throw new Error(`unexpected: ${this.#buffer}`);
-  }
-
-  async startTls(): Promise<void> {
-    this.#socket.removeAllListeners();
-    this.#socket = connectTls({ socket: this.#socket, rejectUnauthorized: false });
-    this.#listen();
-    await once(this.#socket, 'secureConnect');
-  }
-
-  destroy(): void {
-    this.#socket.destroy();
-  }
-
-  #listen(): void {
-    this.#socket.on('data', (chunk: Buffer) => {
-      this.#buffer += chunk.toString('latin1');
-      this.#wake?.();
-    });
-    this.#socket.on('error', () => {});
-    this.#socket.on('close', () => {
-      this.#isEnded = true;
-      this.#wake?.();
-    });
-  }
-
-  async #command(text: string): Promise<void> {
-    this.send(`x0 ${text}\r\n`);
-    for (;;) {
-      const line = await this.line();
-      if (line.startsWith('x0 OK')) return;
-      if (line.startsWith('x0 ')) throw new Error(line);
-    }
-  }
-
-  #more(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`nothing came, after ${JSON.stringify(this.#buffer)}`)), 4_000);
-      this.#wake = () => {
-        clearTimeout(timer);
-        this.#wake = null;
-        resolve();
-      };
-    });
-  }
 }

@@ -64,7 +64,7 @@ function lengthOf(span: Span): number {
 }
 
 /** RFC 3501 section 6.4.5, partial: at most `count` bytes from `offset` on; beyond the end there are none. Pure. */
-export function cut(spans: readonly Span[], offset: number, count: number): readonly Span[] {
+function cut(spans: readonly Span[], offset: number, count: number): readonly Span[] {
   const kept: Span[] = [];
   let at = 0;
   for (const span of spans) {

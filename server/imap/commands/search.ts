@@ -28,7 +28,7 @@ export async function searchCommand(session: ImapSession, { byUid, key }: Comman
 }
 
 /** Turns what only a session knows (numbers, '*', \Recent) into UIDs. Pure; null: no such sequence number. */
-export function searchQuery(key: SearchKey, view: MailboxView): SearchQuery | null {
+function searchQuery(key: SearchKey, view: MailboxView): SearchQuery | null {
   switch (key.kind) {
     case 'ALL':
       return { kind: 'all' };
