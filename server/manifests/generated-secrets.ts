@@ -9,7 +9,7 @@ import { generatedSecretName } from '#shared/provisioning/wanted.ts';
 import type { WantedAccount } from '#shared/provisioning/wanted.ts';
 
 /** Of a Mailbox, by its namespace/name. Neither part has a slash, so no path leads elsewhere. */
-export function secretFile(folder: string, resourceName: string): string {
+function secretFile(folder: string, resourceName: string): string {
   const [namespace = '', name = ''] = resourceName.split('/');
   return path.join(folder, `${namespace}.${name}.yaml`);
 }

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { SyntaxFault } from '#shared/text/scanner.ts';
-import { decodeLogin, loginChallenges } from './login.ts';
 import { decodePlain } from './plain.ts';
 
 const encode = (text: string): string => Buffer.from(text).toString('base64');
@@ -31,22 +30,6 @@ test.each([
   ['more than RFC 4616 section 2 allows', encode(`\0tim\0${'x'.repeat(4000)}`)],
 ])('%s is refused', (_, line) => {
   expect(() => decodePlain(line)).toThrow(SyntaxFault);
-});
-
-test('LOGIN asks for a name and a password, and reads both', () => {
-  expect(loginChallenges).toEqual({ username: 'VXNlcm5hbWU6', password: 'UGFzc3dvcmQ6' });
-  expect(decodeLogin(encode('tim'), encode('pass word'))).toEqual({ login: 'tim', password: 'pass word' });
-});
-
-test.each([
-  ['*', encode('pass')],
-  [encode('tim'), '*'],
-  ['=', encode('pass')],
-  [encode('tim'), '='],
-  [encode('tim\0'), encode('pass')],
-  [encode('tim'), encode('pa\0ss')],
-])('LOGIN with %j and %j is refused', (username, password) => {
-  expect(() => decodeLogin(username, password)).toThrow(SyntaxFault);
 });
 
 test('any line is read or refused with a SyntaxFault', () => {

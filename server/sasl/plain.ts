@@ -1,6 +1,6 @@
 import { SyntaxFault } from '#shared/text/scanner.ts';
 
-/** What a client says in PLAIN and LOGIN. */
+/** Who a client says it is. */
 export type PasswordCredentials = { readonly login: string; readonly password: string };
 
 /** Bytes of a decoded message; RFC 4616 section 2 allows 255 characters of four bytes in each of its fields. */
@@ -15,7 +15,7 @@ const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
  * another here. Throws SyntaxFault.
  */
 export function decodePlain(line: string): PasswordCredentials {
-  const message = decodeUtf8(decodeBase64(line), 'message');
+  const message = decodeUtf8(decodeBase64(line));
   const [authzid, login, password, ...rest] = message.split('\0');
   if (authzid === undefined || login === undefined || password === undefined || rest.length > 0) {
     throw new SyntaxFault('message', 0);
@@ -27,17 +27,17 @@ export function decodePlain(line: string): PasswordCredentials {
 }
 
 /** RFC 4648 section 4, without line breaks; RFC 4954 section 4 refuses anything else. "=" alone is the empty string. */
-export function decodeBase64(line: string): Buffer {
+function decodeBase64(line: string): Buffer {
   if (line === '=') return Buffer.alloc(0);
   if (line.length > Math.ceil(maxMessageBytes / 3) * 4 || !base64.test(line)) throw new SyntaxFault('base64', 0);
   return Buffer.from(line, 'base64');
 }
 
-export function decodeUtf8(bytes: Buffer, rule: string): string {
+function decodeUtf8(bytes: Buffer): string {
   try {
     return utf8.decode(bytes);
   } catch {
     // The decoder says only that it isn't UTF-8.
-    throw new SyntaxFault(rule, 0);
+    throw new SyntaxFault('message', 0);
   }
 }

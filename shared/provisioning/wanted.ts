@@ -284,7 +284,7 @@ function common(resource: Resource, deletionPolicy: DeletionPolicy): Wanted {
   };
 }
 
-export function labelOf({ kind, namespace, name }: Resource): string {
+function labelOf({ kind, namespace, name }: Resource): string {
   return `${kind} ${namespace}/${name}`;
 }
 
