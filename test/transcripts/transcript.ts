@@ -126,11 +126,21 @@ async function direct(text: string, client: Client, imap: ImapUnderTest): Promis
     case 'stop':
       void imap.listener.close(2_000);
       return;
+    case 'drip':
+      return drip(client, Number(rest[0]), unescape(rest[1] ?? ''));
     case 'repeat':
       for (let n = 0; n < Number(rest[0]); n++) client.send(unescape(rest.slice(1).join(' ')));
       return;
     default:
       throw new Error(`no such direction: ${text}`);
+  }
+}
+
+/** So many times the text, 50 ms apart. */
+async function drip(client: Client, times: number, text: string): Promise<void> {
+  for (let n = 0; n < times; n++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    client.send(text);
   }
 }
 

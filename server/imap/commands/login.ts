@@ -1,5 +1,6 @@
 /** LOGIN and AUTHENTICATE (RFC 3501 sections 6.2.2 and 6.2.3, RFC 4959). */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { LoginOutcome } from '#server/accounts/authenticator.ts';
 import { decodePlain, type PasswordCredentials } from '#server/sasl/plain.ts';
 import { SyntaxFault } from '#shared/text/scanner.ts';
 import { conditionResponse } from '../grammar/response.ts';
@@ -49,7 +50,13 @@ async function verify(
 ): Promise<Outcome> {
   const { authenticator, metrics } = session.services;
   const { remoteAddress } = session.connection;
-  const outcome = await authenticator.authenticate({ login, password, protocol: 'imap', mechanism, remoteAddress });
+  let outcome: LoginOutcome;
+  try {
+    outcome = await authenticator.authenticate({ login, password, protocol: 'imap', mechanism, remoteAddress });
+  } catch (error) {
+    metrics.authAttempts.inc({ protocol: 'imap', mechanism, outcome: 'unavailable' });
+    throw error;
+  }
   metrics.authAttempts.inc({ protocol: 'imap', mechanism, outcome: outcome.ok ? 'ok' : outcome.reason });
   if (!outcome.ok) {
     session.logger.info({ event: 'auth.fail', login, mechanism, reason: outcome.reason }, 'login refused');

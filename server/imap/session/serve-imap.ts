@@ -51,8 +51,8 @@ async function serveCommands(session: ImapSession, { clock, policy }: ImapServic
       return 'stopping';
     }
     const isLoggedIn = session.state.at !== 'not-authenticated';
-    const silenceMs = isLoggedIn ? policy.idleTimeoutMs : Math.max(loginUntil - clock.monotonicMs(), 0);
-    const frame = await session.nextFrame(silenceMs);
+    const withinMs = isLoggedIn ? policy.idleTimeoutMs : Math.max(loginUntil - clock.monotonicMs(), 0);
+    const frame = await session.nextFrame(withinMs);
     if (frame === 'end') return 'client ended';
     if (frame === 'interrupted') continue;
     if (frame === 'timeout') {

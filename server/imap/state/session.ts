@@ -113,12 +113,16 @@ export class ImapSession implements Disposable {
     await this.connection.flush();
   }
 
-  /** `silenceMs`: how long the peer may say nothing. */
-  async nextFrame(silenceMs: number): Promise<Frame | 'end' | 'timeout' | 'interrupted'> {
+  /** All of the frame has to come in this time, however it drips. */
+  async nextFrame(withinMs: number): Promise<Frame | 'end' | 'timeout' | 'interrupted'> {
+    const { clock } = this.services;
+    const endsAt = clock.monotonicMs() + withinMs;
     for (;;) {
       const frame = this.#framer.next();
       if (frame !== null) return frame;
-      const read = await this.connection.read(silenceMs);
+      const leftMs = endsAt - clock.monotonicMs();
+      if (leftMs <= 0) return 'timeout';
+      const read = await this.connection.read(leftMs);
       if (!Buffer.isBuffer(read)) return read;
       this.#framer.push(read);
     }
