@@ -109,3 +109,23 @@ test('a slow sweep finds changes that nobody told of', async () => {
   await silent.query('update mailbox set highest_modseq = highest_modseq + 1 where id = $1', [account.inboxId]);
   await heard;
 });
+
+test('a notification that could not be sent is sent later', async () => {
+  const proxy = await startProxy(under.url);
+  const database = createDatabase({ url: proxy.through(under.url) });
+  const errors: unknown[] = [];
+  const feed = new PgChangeFeed({ database, onError: (error) => errors.push(error) });
+  onTestFinished(async () => {
+    await feed[Symbol.asyncDispose]();
+    await database[Symbol.asyncDispose]();
+    await proxy[Symbol.asyncDispose]();
+  });
+  const account = await TestAccount.create(under);
+  proxy.refuse(true);
+  proxy.cut();
+  const heard = hear(other.feed, account.id, ({ modSeq }) => modSeq === 77);
+  feed.tell({ accountId: account.id, mailboxIds: [account.inboxId], modSeq: 77 as ModSeq });
+  await expect.poll(() => errors.length, { timeout: 5000 }).toBeGreaterThan(0);
+  proxy.refuse(false);
+  expect((await heard).mailboxIds).toEqual([account.inboxId]);
+});

@@ -13,6 +13,8 @@ import { int8Array } from './binary-array.ts';
 
 const channel = 'postrider_change';
 const gapMs = 100;
+/** After notifications that could not be sent. */
+const retryMs = 1000;
 const defaultSweepMs = 30_000;
 /** Mailboxes named in one hint to other processes; the rest is found by a sweep there. */
 const maxMailboxesPerHint = 300;
@@ -81,10 +83,7 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   /** A change was committed by this process. */
   tell(hint: ChangeHint): void {
     this.#spread(hint);
-    const pending = this.#pending.get(hint.accountId) ?? { modSeq: 0, mailboxIds: new Set<MailboxId>() };
-    pending.modSeq = Math.max(pending.modSeq, hint.modSeq);
-    for (const id of hint.mailboxIds) pending.mailboxIds.add(id);
-    this.#pending.set(hint.accountId, pending);
+    this.#queue(hint);
     this.#sendSoon();
   }
 
@@ -125,6 +124,13 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
     }
   }
 
+  #queue({ accountId, modSeq, mailboxIds }: ChangeHint): void {
+    const pending = this.#pending.get(accountId) ?? { modSeq: 0, mailboxIds: new Set<MailboxId>() };
+    pending.modSeq = Math.max(pending.modSeq, modSeq);
+    for (const id of mailboxIds) pending.mailboxIds.add(id);
+    this.#pending.set(accountId, pending);
+  }
+
   #sendSoon(): void {
     if (this.#sending || this.#timer || this.#isClosed) return;
     this.#sending = this.#send().finally(() => {
@@ -140,7 +146,7 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   /** Until the first of those that wait may be told. */
   #waitMs(): number {
     const now = performance.now();
-    let wait = gapMs;
+    let wait = retryMs;
     for (const accountId of this.#pending.keys()) wait = Math.min(wait, (this.#quietUntil.get(accountId) ?? 0) - now);
     return Math.max(1, wait);
   }
@@ -148,20 +154,23 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   async #send(): Promise<void> {
     const now = performance.now();
     for (const [accountId, until] of this.#quietUntil) if (until <= now) this.#quietUntil.delete(accountId);
-    const changes: Payload[1][] = [];
+    const hints: ChangeHint[] = [];
     for (const [accountId, { modSeq, mailboxIds }] of this.#pending) {
       if (this.#quietUntil.has(accountId)) continue;
-      const named = [...mailboxIds].slice(0, maxMailboxesPerHint).map(String);
-      changes.push([String(accountId), modSeq, named]);
+      hints.push({ accountId, modSeq: modSeq as ModSeq, mailboxIds: [...mailboxIds].slice(0, maxMailboxesPerHint) });
       this.#pending.delete(accountId);
       this.#quietUntil.set(accountId, now + gapMs);
     }
-    if (changes.length === 0) return;
+    if (hints.length === 0) return;
     try {
-      await this.#notifier.send(payloadsOf(this.#sender, changes));
+      await this.#notifier.send(payloadsOf(this.#sender, hints));
     } catch (error) {
-      // The others sweep.
       this.#onError(error);
+      // Once more in a while: without it the others would hear with their next sweep only.
+      for (const hint of hints) {
+        this.#queue(hint);
+        this.#quietUntil.set(hint.accountId, performance.now() + retryMs);
+      }
     }
   }
 
@@ -195,12 +204,12 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
 }
 
 /** As few payloads as the bound allows. */
-function payloadsOf(sender: string, changes: readonly Payload[1][]): readonly string[] {
+function payloadsOf(sender: string, hints: readonly ChangeHint[]): readonly string[] {
   const payloads: string[] = [];
   let current: string[] = [];
   let bytes = 0;
-  for (const change of changes) {
-    const text = JSON.stringify(change);
+  for (const { accountId, modSeq, mailboxIds } of hints) {
+    const text = JSON.stringify([String(accountId), modSeq, mailboxIds.map(String)] satisfies Payload[1]);
     if (current.length > 0 && bytes + text.length + 20 > maxPayloadBytes) {
       payloads.push(`["${sender}",${current.join(',')}]`);
       current = [];

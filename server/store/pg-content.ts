@@ -10,7 +10,7 @@ import { MailError } from '#server/mail/mail-error.ts';
 import type { MessageContent } from '#server/mail/ports.ts';
 import { decodeParts } from '#server/mime/part-codec.ts';
 import { readBlobs, readPieces } from './pg-blobs.ts';
-import { refusing } from './pg-fault.ts';
+import { mailErrorOf, refusing } from './pg-fault.ts';
 import type { MessageRow } from './pg-message-rows.ts';
 
 const maxGroupBytes = 4 * 1024 * 1024;
@@ -59,10 +59,10 @@ async function* slice(
 }
 
 async function* refusingPieces(pieces: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {
-  for (;;) {
-    const next = await refusing(pieces.next());
-    if (next.done === true) return;
-    yield next.value;
+  try {
+    yield* pieces;
+  } catch (error) {
+    throw mailErrorOf(error) ?? error;
   }
 }
 

@@ -18,7 +18,7 @@ import { uidSet, type UidSet } from '#server/mail/uid-set.ts';
 import { contentsOf } from './pg-content.ts';
 import { noSuchMailbox } from './pg-fault.ts';
 import { readRows, type MessageRow } from './pg-message-rows.ts';
-import { readPageNumbers, readPages, toMailbox } from './pg-rows.ts';
+import { mailboxColumns, readPageNumbers, readPages, toMailbox } from './pg-rows.ts';
 
 /** A batch has fewer than these and those of one page more. */
 const uidsPerBatch = 700;
@@ -77,7 +77,7 @@ function fetchedMessage(
 
 async function readHeader(db: Kysely<Database>, accountId: AccountId, mailboxId: MailboxId): Promise<Mailbox> {
   const { rows } = await sql<Selectable<Database['mailbox']>>`/*read-mailbox*/
-    select * from mailbox where account_id = ${accountId} and id = ${mailboxId}`.execute(db);
+    select ${mailboxColumns} from mailbox m where m.account_id = ${accountId} and m.id = ${mailboxId}`.execute(db);
   if (!rows[0]) throw noSuchMailbox();
   return toMailbox(rows[0]);
 }

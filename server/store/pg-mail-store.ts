@@ -27,13 +27,14 @@ import { uidSetOf, type UidSet } from '#server/mail/uid-set.ts';
 import type { BatchItem, Stored } from './pg-batch.ts';
 import { uploadBlob } from './pg-blobs.ts';
 import { changeAccount, type Decision, type LockedAccount } from './pg-change.ts';
-import { noSuchAccount, noSuchMailbox, refusing } from './pg-fault.ts';
+import { mailErrorOf, noSuchAccount, noSuchMailbox, refusing } from './pg-fault.ts';
 import { fetchMessages } from './pg-fetch.ts';
 import { changeFlags } from './pg-flags.ts';
 import { DeliveryLane } from './pg-lane.ts';
 import { createMailbox, deleteMailbox, renameMailbox } from './pg-mailboxes.ts';
 import { readMailboxState, toMailbox } from './pg-rows.ts';
 import { searchMailbox } from './pg-search.ts';
+import type { StoreMetrics } from './store-metrics.ts';
 import { copyMessages, expungeMessages, moveMessages } from './pg-transfer.ts';
 
 /** Raw bytes of one call above which its blobs are stored before the batch: it must not hold up others. */
@@ -44,6 +45,7 @@ export type PgMailStoreOptions = {
   readonly database: PostgresDatabase;
   /** Hears of every committed change, once each: PgChangeFeed.tell. */
   readonly tell: (hint: ChangeHint) => void;
+  readonly metrics?: StoreMetrics;
 };
 
 export class PgMailStore implements MailStore, AsyncDisposable {
@@ -51,10 +53,13 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   readonly #tell: (hint: ChangeHint) => void;
   readonly #lane: DeliveryLane;
 
-  constructor({ database, tell }: PgMailStoreOptions) {
+  readonly #metrics: StoreMetrics | null;
+
+  constructor({ database, tell, metrics }: PgMailStoreOptions) {
     this.#database = database;
     this.#tell = tell;
-    this.#lane = new DeliveryLane(database);
+    this.#metrics = metrics ?? null;
+    this.#lane = new DeliveryLane(database, this.#metrics);
   }
 
   /** Finishes what was handed in; the database stays open. */
@@ -172,11 +177,10 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     uids: UidSet,
     wants: FetchWants,
   ): AsyncGenerator<readonly FetchedMessage[], void, void> {
-    const batches = fetchMessages(this.#database.db, { accountId, mailboxId }, uids, wants);
-    for (;;) {
-      const next = await refusing(batches.next());
-      if (next.done === true) return;
-      yield next.value;
+    try {
+      yield* fetchMessages(this.#database.db, { accountId, mailboxId }, uids, wants);
+    } catch (error) {
+      throw mailErrorOf(error) ?? error;
     }
   }
 

@@ -42,6 +42,15 @@ function toPage(row: PageColumns): MailboxPage {
   };
 }
 
+/**
+ * By name, not with a star: a prepared statement that returns every column fails once a newer server's migration
+ * adds one, and the older server keeps running through that.
+ */
+export const mailboxColumns = sql.raw(
+  'm.account_id, m.id, m.name, m.special_use, m.uidvalidity, m.uidnext, m.highest_modseq, m.messages, m.unseen, ' +
+    'm.size, m.recent_from, m.keywords',
+);
+
 const pageColumns = sql.raw(
   'p.page, p.present, p.flags, p.modseqs, p.keywords as page_keywords, p.base_modseq, p.max_modseq',
 );
@@ -58,7 +67,7 @@ export async function readMailboxState(
 ): Promise<MailboxState | null> {
   type Row = Selectable<Database['mailbox']> & { [Column in keyof PageColumns]: PageColumns[Column] | null };
   const { rows } = await sql<Row>`/*read-state*/
-    select m.*, ${pageColumns}
+    select ${mailboxColumns}, ${pageColumns}
     from mailbox m left join mailbox_page p
       on p.account_id = m.account_id and p.mailbox_id = m.id and p.max_modseq > ${since} and m.highest_modseq > ${since}
     where m.account_id = ${accountId} and m.id = ${mailboxId}

@@ -125,3 +125,31 @@ test('a name that had many others remembered still never gets an older UIDVALIDI
   await account.store.renameMailbox(account.id, old.id, 'Name');
   expect((await account.mailbox('Name')).uidValidity).toBeGreaterThan(name.uidValidity);
 });
+
+test('statements that are prepared outlive the migrations of a newer server', async () => {
+  await using fresh = await openPgStore();
+  const account = await TestAccount.create(fresh);
+  const use = async (): Promise<void> => {
+    await account.deliver();
+    const everything = { flags: true, size: true, envelope: true, bodystructure: true, content: true };
+    const { uid } = (await account.fetch(everything)).at(-1) ?? { uid: 0 };
+    await account.change([[uid, uid]] as never, { flags: 2, keywords: ['k'] });
+    await account.store.copy(account.id, account.inboxId, [[uid, uid]] as never, account.inboxId);
+    expect((await account.bodies()).length).toBeGreaterThan(0);
+  };
+  // Each connection of the pool prepares its own.
+  for (let i = 0; i < 3; i++) await use();
+  for (const table of [
+    'mailbox',
+    'message',
+    'email',
+    'blob',
+    'mailbox_page',
+    'account_state',
+    'account',
+    'change_log',
+  ]) {
+    await sql`alter table ${sql.table(table)} add column of_a_newer_server text default 'x'`.execute(fresh.database.db);
+  }
+  await use();
+});
