@@ -135,7 +135,7 @@ test('statements that are prepared outlive the migrations of a newer server', as
     const { uid } = (await account.fetch(everything)).at(-1) ?? { uid: 0 };
     await account.change([[uid, uid]] as never, { flags: 2, keywords: ['k'] });
     await account.store.copy(account.id, account.inboxId, [[uid, uid]] as never, account.inboxId);
-    expect((await account.bodies()).length).toBeGreaterThan(0);
+    expect((await account.bodies()).length).toBe((await account.uids()).length);
   };
   // Each connection of the pool prepares its own.
   for (let i = 0; i < 3; i++) await use();
