@@ -126,7 +126,7 @@ async function openDatabase({ config, logger, health, metrics, stack }: Foundati
       onConnectionError: (err) => {
         // In the end connections are cut by those who close them.
         const level = health.report().state === 'stopping' ? 'debug' : 'warn';
-        logger[level]({ event: 'db.connectionLost', err }, 'a database connection was lost');
+        logger[level]({ event: 'db.connection-lost', err }, 'a database connection was lost');
       },
     }),
   );
@@ -194,7 +194,7 @@ function tellMode({ config, logger, metrics }: Foundation): void {
   metrics.info.set({ version, development: String(config.developmentMode) }, 1);
   if (config.developmentMode) {
     logger.warn(
-      { event: 'server.developmentMode', dev: true },
+      { event: 'server.development-mode', dev: true },
       'DEVELOPMENT MODE: any name of a local domain logs in with any password; not for mail that matters',
     );
   }

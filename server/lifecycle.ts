@@ -38,7 +38,7 @@ export async function drain(options: DrainOptions): Promise<void> {
   const outcomes = await Promise.allSettled(listeners.map((listener) => listener.stop(Math.max(0, left - share))));
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome.status === 'rejected') {
-      logger.error({ event: 'server.stopFailed', listener: listeners[index]?.name, err: outcome.reason as unknown });
+      logger.error({ event: 'server.stop-failed', listener: listeners[index]?.name, err: outcome.reason as unknown });
     }
   }
 }

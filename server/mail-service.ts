@@ -40,10 +40,10 @@ export async function openMailService(
       onError: (err) => logger.warn({ event: 'feed.error', err }, 'change notifications are interrupted'),
     }),
   );
-  const store = stack.use(new PgMailStore({ database, tell: (hint) => feed.tell(hint) }));
+  const store = stack.use(new PgMailStore({ database, metrics, tell: (hint) => feed.tell(hint) }));
   if (config.roles.includes('janitor')) {
     const onError = (err: unknown): void => logger.warn({ event: 'janitor.failed', err }, 'a clean-up failed');
-    stack.use(new Janitor({ database, onError })).start();
+    stack.use(new Janitor({ database, metrics, onError })).start();
   }
   const authenticator = stack.use(
     createAuthenticator({

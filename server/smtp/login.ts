@@ -1,5 +1,6 @@
 import type { SMTPServerAuthentication } from 'smtp-server';
 import type { Logger } from '#shared/observe/logger.ts';
+import type { Metrics } from '#shared/observe/metrics.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { Authenticator } from '#server/accounts/authenticator.ts';
 import { replies, SmtpRefusal } from './fault-to-reply.ts';
@@ -7,7 +8,10 @@ import type { SmtpUser } from './transaction.ts';
 
 /** SMTP AUTH (RFC 4954) with PLAIN (RFC 4616) and LOGIN. Refuses with 535 or, while nobody can know, with 454. */
 export async function logIn(
-  authenticator: Authenticator,
+  {
+    authenticator,
+    metrics,
+  }: { readonly authenticator: Authenticator; readonly metrics: Pick<Metrics, 'authAttempts'> },
   given: SMTPServerAuthentication,
   remoteAddress: string,
   log: Logger,
@@ -20,7 +24,10 @@ export async function logIn(
     log.info({ event: 'auth.fail', ...about, reason: 'other-identity' }, 'login refused');
     throw new SmtpRefusal(replies.wrongCredentials);
   }
+  const count = (outcome: string): void =>
+    metrics.authAttempts.inc({ protocol: 'submission', mechanism: method, outcome });
   const outcome = await authenticate();
+  count(outcome.ok ? 'ok' : outcome.reason);
   if (!outcome.ok) {
     log.info({ event: 'auth.fail', ...about, reason: outcome.reason }, 'login refused');
     throw new SmtpRefusal(replies.wrongCredentials);
@@ -39,6 +46,7 @@ export async function logIn(
       });
     } catch (error) {
       if (!(error instanceof MailError)) throw error;
+      count(error.fault.kind);
       log.warn({ event: 'auth.fail', ...about, reason: error.fault.kind }, 'login could not be checked');
       throw new SmtpRefusal(replies.authenticationUnavailable, { cause: error });
     }

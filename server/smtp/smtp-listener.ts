@@ -97,7 +97,7 @@ class LibraryListener implements SmtpListener {
     server.onSecure = (_socket, _session, done) => done();
     server.onClose = (session) => this.#log(session).info({ event: 'conn.close' }, 'connection closed');
     server.onAuth = (given, session, done) => {
-      logIn(this.#services.authenticator, given, session.remoteAddress, this.#log(session)).then(
+      logIn(this.#services, given, session.remoteAddress, this.#log(session)).then(
         (user) => done(null, { user }),
         (error: unknown) => done(this.#refusal(error, session, 'AUTH')),
       );

@@ -11,6 +11,7 @@ import { sql, type Kysely } from 'kysely';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
+import type { StoreMetrics } from './store-metrics.ts';
 
 export type JanitorOptions = {
   readonly database: PostgresDatabase;
@@ -21,6 +22,7 @@ export type JanitorOptions = {
   /** Default an hour. */
   readonly intervalSeconds?: number;
   readonly onError?: (error: unknown) => void;
+  readonly metrics?: StoreMetrics;
 };
 
 export type Swept = { readonly blobs: number; readonly logEntries: number; readonly batches: number };
@@ -31,12 +33,14 @@ const logEntriesPerTransaction = 10_000;
 const batchSeconds = 24 * 3600;
 
 export class Janitor implements AsyncDisposable {
-  readonly #options: Required<Omit<JanitorOptions, 'onError'>>;
+  readonly #options: Required<Omit<JanitorOptions, 'onError' | 'metrics'>>;
+  readonly #metrics: StoreMetrics | null;
   readonly #onError: (error: unknown) => void;
   readonly #abort = new AbortController();
   #running: Promise<void> | null = null;
 
-  constructor({ onError = () => undefined, ...options }: JanitorOptions) {
+  constructor({ onError = () => undefined, metrics, ...options }: JanitorOptions) {
+    this.#metrics = metrics ?? null;
     this.#options = { graceSeconds: 3600, logSeconds: 30 * 24 * 3600, intervalSeconds: 3600, ...options };
     this.#onError = onError;
   }
@@ -66,7 +70,18 @@ export class Janitor implements AsyncDisposable {
       // Not all processes at the same time.
       const ms = this.#options.intervalSeconds * 1000 * (0.5 + Math.random());
       await sleep(ms, undefined, { signal, ref: false }).catch(() => undefined);
-      if (!signal.aborted) await this.sweepOnce().catch(this.#onError);
+      if (!signal.aborted) await this.#sweepAndCount();
+    }
+  }
+
+  async #sweepAndCount(): Promise<void> {
+    try {
+      const swept = await this.sweepOnce();
+      for (const [rows, count] of Object.entries(swept)) this.#metrics?.sweptRows.inc({ rows }, count);
+      this.#metrics?.sweeps.inc({ outcome: 'ok' });
+    } catch (error) {
+      this.#metrics?.sweeps.inc({ outcome: 'failed' });
+      this.#onError(error);
     }
   }
 

@@ -21,6 +21,7 @@ import {
   type Stored,
 } from './pg-batch.ts';
 import { mailErrorOf } from './pg-fault.ts';
+import type { StoreMetrics } from './store-metrics.ts';
 
 const maxBatchItems = 200;
 const maxBatchBytes = 4 * 1024 * 1024;
@@ -48,8 +49,11 @@ export class DeliveryLane implements AsyncDisposable {
   #client: pg.Client | null = null;
   #running: Promise<void> | null = null;
 
-  constructor(database: PostgresDatabase) {
+  readonly #metrics: StoreMetrics | null;
+
+  constructor(database: PostgresDatabase, metrics: StoreMetrics | null) {
     this.#database = database;
+    this.#metrics = metrics;
   }
 
   /** Resolves after the commit. MailError unavailable: not stored, or nobody knows. */
@@ -113,13 +117,22 @@ export class DeliveryLane implements AsyncDisposable {
   async #commitWithRetries(jobs: readonly BatchJob[]): Promise<readonly Outcome[]> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return decodeAnswer(jobs, await this.#commit(jobs));
+        return decodeAnswer(jobs, await this.#timed(jobs));
       } catch (error) {
         const isWorthwhile = error instanceof NotCommitted || classifyPgError(error).kind === 'serialization';
         if (!isWorthwhile || attempt === maxAttempts) throw error instanceof NotCommitted ? error.cause : error;
+        this.#metrics?.deliveryRetries.inc({ reason: error instanceof NotCommitted ? 'connection' : 'serialization' });
       }
       await sleep(retryDelayMs(attempt, Math.random()));
     }
+  }
+
+  async #timed(jobs: readonly BatchJob[]): Promise<BatchAnswer> {
+    const startedAt = performance.now();
+    const answer = await this.#commit(jobs);
+    this.#metrics?.deliveryBatchMessages.observe(jobs.length);
+    this.#metrics?.deliveryBatchSeconds.observe((performance.now() - startedAt) / 1000);
+    return answer;
   }
 
   async #commit(jobs: readonly BatchJob[]): Promise<BatchAnswer> {

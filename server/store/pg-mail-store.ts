@@ -237,6 +237,12 @@ export class PgMailStore implements MailStore, AsyncDisposable {
       const outcome = await refusing(this.#lane.submit({ items, refusesOverQuota, isUploaded }));
       if (outcome instanceof MailError) throw outcome;
       if (outcome !== 'blob-gone') {
+        const source = refusesOverQuota ? 'append' : 'delivery';
+        this.#metrics?.messagesStored.inc({ source }, items.length);
+        this.#metrics?.bytesStored.inc(
+          { source },
+          items.reduce((sum, { message, prefix }) => sum + message.size + prefix.length, 0),
+        );
         this.#tellStored(items, outcome);
         return outcome;
       }

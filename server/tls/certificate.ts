@@ -125,7 +125,7 @@ async function selfSigned(options: CertificateOptions): Promise<TlsMaterial> {
   await writeWhole(files.privateKey, material.privateKey, 0o600);
   await writeWhole(files.certificate, material.certificate, 0o644);
   options.logger.info(
-    { event: 'tls.selfSigned', file: files.certificate, names: options.names },
+    { event: 'tls.self-signed', file: files.certificate, names: options.names },
     'made a self-signed certificate',
   );
   return material;

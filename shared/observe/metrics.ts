@@ -83,13 +83,13 @@ export const metricTable = {
   messagesStored: {
     type: 'counter',
     name: 'postrider_messages_stored_total',
-    help: 'Messages put into mailboxes, one for each mailbox, by source (delivery, append, copy).',
+    help: 'Messages put into mailboxes, one for each mailbox, by source (delivery, append).',
     labels: ['source'],
   },
   bytesStored: {
     type: 'counter',
     name: 'postrider_message_bytes_stored_total',
-    help: 'Bytes of the messages put into mailboxes, counted for each mailbox though the bytes are stored once.',
+    help: 'Their bytes, counted for each mailbox though they are stored once.',
     labels: ['source'],
   },
   deliveryBatchMessages: {
@@ -149,22 +149,22 @@ export const metricTable = {
     help: '1 while the database answers, else 0.',
     labels: [],
   },
-  databaseRetries: {
+  deliveryRetries: {
     type: 'counter',
-    name: 'postrider_database_retries_total',
-    help: 'Transactions begun again, by reason (serialization, deadlock, connection).',
+    name: 'postrider_delivery_retries_total',
+    help: 'Delivery transactions begun again, by reason (serialization, connection).',
     labels: ['reason'],
   },
   changeNotifications: {
     type: 'counter',
     name: 'postrider_change_notifications_total',
-    help: 'Change notifications, by direction (sent, heard) and by the slow sweep that finds lost ones (swept).',
+    help: 'Changes of accounts told to other processes (sent), heard from them (heard), or found by the slow sweep (swept).',
     labels: ['direction'],
   },
   changeFeedSeconds: {
     type: 'histogram',
     name: 'postrider_change_feed_seconds',
-    help: 'From a committed change to its notification being sent.',
+    help: 'From a committed change of an account to its notification being sent to other processes.',
     labels: [],
     buckets: fast,
   },
@@ -177,14 +177,14 @@ export const metricTable = {
   sweeps: {
     type: 'counter',
     name: 'postrider_sweeps_total',
-    help: 'Clean-up runs, by sweep and outcome (ok, failed).',
-    labels: ['sweep', 'outcome'],
+    help: 'Clean-up runs of the janitor, by outcome (ok, failed).',
+    labels: ['outcome'],
   },
   sweptRows: {
     type: 'counter',
     name: 'postrider_swept_rows_total',
-    help: 'Rows a clean-up removed.',
-    labels: ['sweep'],
+    help: 'Rows the janitor removed (blobs, logEntries, batches).',
+    labels: ['rows'],
   },
   manifests: {
     type: 'counter',
