@@ -110,7 +110,28 @@ test('the old connection still works at the batch: its end is waited for', async
   await blocker.query('commit');
   expect((await delivering).uid).toBe(2);
   expect(await account.uids()).toEqual([1, 2]);
-  expect(await countBatches()).toEqual({ committed: before.committed + 1, givenUp: before.givenUp });
+  // One answered that the account is busy, one is the delivery.
+  expect(await countBatches()).toEqual({ committed: before.committed + 2, givenUp: before.givenUp });
+});
+
+test('a long change of one account holds up its own mail, not that of others', async () => {
+  const [busy, free] = [await TestAccount.create(under), await TestAccount.create(under)];
+  const blocker = await under.database.connect('blocker');
+  onTestFinished(() => blocker.end());
+  await blocker.query('begin');
+  await blocker.query('select from account_state where account_id = $1 for update', [busy.id]);
+  let isThere = false;
+  const waiting = Promise.all(Array.from({ length: 3 }, () => busy.deliver())).then((delivered) => {
+    isThere = true;
+    return delivered;
+  });
+  await waitForBlocked();
+  for (let i = 0; i < 5; i++) await free.deliver();
+  expect(await free.uids()).toEqual([1, 2, 3, 4, 5]);
+  expect(isThere).toBe(false);
+  await blocker.query('commit');
+  await waiting;
+  expect(await busy.uids()).toEqual([1, 2, 3]);
 });
 
 test('a batch that was given up can no longer commit', async () => {
@@ -122,7 +143,7 @@ test('a batch that was given up can no longer commit', async () => {
   const job = { items: [{ ...item, internalDate: null }], refusesOverQuota: false, isUploaded: false };
   const client = await under.database.connect('late');
   onTestFinished(() => client.end());
-  const late = client.query({ ...storeBatchStatement, values: [...encodeBatch(id, [job])] });
+  const late = client.query({ ...storeBatchStatement, values: [...encodeBatch(id, [job], true)] });
   await expect(late).rejects.toMatchObject({ code: '23505' });
   expect(await account.uids()).toEqual([]);
 });

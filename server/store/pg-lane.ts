@@ -1,7 +1,7 @@
 /**
  * The one writer of a process for new mail. When idle it commits at once; while a commit is under way it
  * collects, so that the messages of many sessions share a round trip and a commit. A message that can't be
- * stored fails alone. After a lost connection the outcome of the batch is looked up by its id.
+ * stored fails alone, and one for an account in the middle of a long change waits in a lane of its own. After a lost connection the outcome of the batch is looked up by its id.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -48,12 +48,14 @@ export class DeliveryLane implements AsyncDisposable {
   #queue: Waiting[] = [];
   #client: pg.Client | null = null;
   #running: Promise<void> | null = null;
-
   readonly #metrics: StoreMetrics | null;
+  /** Takes over the jobs for accounts that are busy; null: this is the one that waits for them. */
+  readonly #patient: DeliveryLane | null;
 
-  constructor(database: PostgresDatabase, metrics: StoreMetrics | null) {
+  constructor(database: PostgresDatabase, metrics: StoreMetrics | null, waits = false) {
     this.#database = database;
     this.#metrics = metrics;
+    this.#patient = waits ? null : new DeliveryLane(database, metrics, true);
   }
 
   /** Resolves after the commit. MailError unavailable: not stored, or nobody knows. */
@@ -67,6 +69,7 @@ export class DeliveryLane implements AsyncDisposable {
   /** What was submitted is finished first. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#running;
+    await this.#patient?.[Symbol.asyncDispose]();
     await this.#client?.end();
     this.#client = null;
   }
@@ -102,7 +105,10 @@ export class DeliveryLane implements AsyncDisposable {
   async #store(batch: readonly Waiting[]): Promise<void> {
     try {
       const outcomes = await this.#commitWithRetries(batch.map(({ job }) => job));
-      for (const [i, { settle }] of batch.entries()) settle.resolve(outcomes[i] as Outcome);
+      for (const [i, { job, settle }] of batch.entries()) {
+        const outcome = outcomes[i] as Outcome;
+        settle.resolve(outcome === 'busy' && this.#patient ? this.#patient.submit(job) : outcome);
+      }
     } catch (error) {
       const refusal = mailErrorOf(error) ?? (batch.length === 1 ? keywordLimit(error) : null);
       if (refusal || batch.length === 1) {
@@ -141,7 +147,7 @@ export class DeliveryLane implements AsyncDisposable {
     try {
       const { rows } = await client.query<{ result: BatchAnswer }>({
         ...storeBatchStatement,
-        values: [...encodeBatch(id, jobs)],
+        values: [...encodeBatch(id, jobs, this.#patient === null)],
         query_timeout: answerTimeoutMs,
       } as pg.QueryConfig);
       return (rows[0] as { result: BatchAnswer }).result;

@@ -218,17 +218,20 @@ $$;
 --   items      one a copy: _job (those of one number succeed or fail together), _message (place, from 1), _email (place of
 --              the item whose email row it shares, from 1), _account, _mailbox (0: INBOX), _prefix, _flags,
 --              _keywords (blank between them), _date (null: now), _checked (refuse when over quota)
+--   _waits     false: what is for an account that somebody else is writing to is refused as busy, for one long change
+--              must not hold up the mail of all others
 -- Returns a JSON array: for each item [mailbox, uid, modseq, uidvalidity] or the reason for its job's refusal
--- (no-such-account, no-such-mailbox, over-quota with the limit, uids-used-up, blob-gone).
+-- (no-such-account, no-such-mailbox, over-quota with the limit, uids-used-up, blob-gone, busy).
 create function store_batch(
   _batch uuid,
   _hash bytea[], _size int8[], _raw bytea[],
   _blob int4[], _envelope text[], _bodystructure text[], _parts text[], _sent_at timestamptz[], _sent_day text[],
   _job int4[], _message int4[], _email int4[], _account int8[], _mailbox int8[], _prefix bytea[], _flags int4[],
-  _keywords text[], _date timestamptz[], _checked bool[]
+  _keywords text[], _date timestamptz[], _checked bool[], _waits bool
 ) returns json language plpgsql as $$
 declare
   _held bytea[];
+  _locked int8[];
   _box int8[];
   _fault text[];
   _email_id int8[];
@@ -248,13 +251,20 @@ begin
       select from unnest(_hash, _raw) b (hash, raw) where b.raw is not null and b.hash <> all (coalesce(_held, '{}')));
   end loop;
 
-  -- Whoever writes to these accounts waits here; from the next statement on what is read of them stays.
-  perform from account_state where account_id = any (_account) order by account_id for update;
+  -- Whoever else writes to these accounts waits from here on; what is read of them by the next statements stays.
+  if _waits then
+    select array_agg(a.account_id) into _locked
+      from (select account_id from account_state where account_id = any (_account) order by account_id for update) a;
+  else
+    select array_agg(a.account_id) into _locked
+      from (select account_id from account_state where account_id = any (_account) order by account_id for update skip locked) a;
+  end if;
 
   select array_agg(r.box order by r.ord), array_agg(r.fault order by r.ord) into _box, _fault
     from (
       select c.ord, c.box, max(case
           when s.account_id is null then 'no-such-account'
+          when c.account <> all (coalesce(_locked, '{}')) then 'busy'
           when m.id is null then 'no-such-mailbox'
           when c.checked and s.used_bytes + c.job_bytes > a.quota_bytes then 'over-quota ' || a.quota_bytes
           when m.uidnext + array_length(_job, 1) > 4294967295 then 'uids-used-up'
