@@ -67,6 +67,14 @@ export class Client {
     this.expectSilence();
   }
 
+  /** Resolves when the server has ended the connection, or has said nothing for so long. */
+  async endOrSilence(silenceMs: number): Promise<void> {
+    for (let heard = -1; !this.#isEnded && heard !== this.#buffer.length;) {
+      heard = this.#buffer.length;
+      await new Promise((resolve) => setTimeout(resolve, silenceMs));
+    }
+  }
+
   expectSilence(): void {
     if (this.#buffer !== '') throw new Error(`unexpected: ${this.#buffer}`);
   }

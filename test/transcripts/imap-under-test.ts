@@ -5,7 +5,7 @@ import path from 'node:path';
 import { systemClock } from '#shared/base/clock.ts';
 import type { AccountId } from '#shared/base/ids.ts';
 import { createMetrics } from '#shared/observe/metrics.ts';
-import { silentLogger } from '#shared/observe/logger.ts';
+import { createLogger } from '#shared/observe/logger.ts';
 import type { Authenticator } from '#server/accounts/authenticator.ts';
 import { ImapListener } from '#server/imap/session/imap-listener.ts';
 import { defaultImapPolicy, type ImapPolicy, type ImapServices } from '#server/imap/state/services.ts';
@@ -24,17 +24,22 @@ export const password = 'secret';
 
 let material: Promise<TlsMaterial> | null = null;
 
+type Folder = { readonly spoolDirectory: string };
+
 export class ImapUnderTest implements AsyncDisposable {
   readonly listener: ImapListener;
   readonly accountId: AccountId;
   readonly store: FaultyStore;
+  /** What the server logged as a fault of its own. */
+  readonly failures: readonly string[];
   readonly #spoolDirectory: string;
 
-  private constructor(listener: ImapListener, accountId: AccountId, store: FaultyStore, spoolDirectory: string) {
-    this.listener = listener;
-    this.accountId = accountId;
-    this.store = store;
-    this.#spoolDirectory = spoolDirectory;
+  private constructor(parts: Pick<ImapUnderTest, 'listener' | 'accountId' | 'store' | 'failures'> & Folder) {
+    this.listener = parts.listener;
+    this.accountId = parts.accountId;
+    this.store = parts.store;
+    this.failures = parts.failures;
+    this.#spoolDirectory = parts.spoolDirectory;
   }
 
   static async open(
@@ -49,6 +54,7 @@ export class ImapUnderTest implements AsyncDisposable {
   ): Promise<ImapUnderTest> {
     const accountId = options.accountId ?? (await backend.createAccount({ limitBytes: options.quotaBytes }));
     const store = new FaultyStore(backend.store);
+    const failures: string[] = [];
     const spoolDirectory = await mkdtemp(path.join(tmpdir(), 'imap-transcript-'));
     const spools = await SpoolArea.open({
       directory: path.join(spoolDirectory, 'spool'),
@@ -62,7 +68,7 @@ export class ImapUnderTest implements AsyncDisposable {
       authenticator: onlyBob(accountId),
       tls: new TlsContext(await material),
       createSpool: (maxBytes) => spools.createSpool(maxBytes),
-      logger: silentLogger,
+      logger: createLogger({ level: 'error', format: 'json', write: (line) => failures.push(line) }),
       metrics: createMetrics(),
       clock: systemClock,
       policy: { ...defaultImapPolicy, failedLoginDelayMs: 1, ...options.policy },
@@ -74,7 +80,7 @@ export class ImapUnderTest implements AsyncDisposable {
       maxConnections: 20,
       maxConnectionsPerAddress: 20,
     });
-    return new ImapUnderTest(listener, accountId, store, spoolDirectory);
+    return new ImapUnderTest({ listener, accountId, store, failures, spoolDirectory });
   }
 
   async put(messages: readonly FixtureMessage[]): Promise<void> {

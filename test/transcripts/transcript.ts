@@ -74,6 +74,8 @@ export async function runTranscript({ settings, lines }: Transcript, backend: St
       await play(line, { client, imap, captured });
     }
     for (const client of clients) client.expectSilence();
+    const mayFail = lines.some(({ text }) => text.startsWith('store-broken'));
+    if (!mayFail && imap.failures.length > 0) throw new Error(imap.failures.join('\n'));
   } finally {
     for (const client of clients) client.destroy();
   }

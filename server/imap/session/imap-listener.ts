@@ -13,12 +13,14 @@ export type ImapListenerOptions = {
   readonly maxConnectionsPerAddress: number;
 };
 
+type Sessions = { readonly open: Set<ImapSession>; isStopping: boolean };
+
 /** One port on which IMAP is served. */
 export class ImapListener {
   readonly #listener: Listener;
-  readonly #sessions: Set<ImapSession>;
+  readonly #sessions: Sessions;
 
-  private constructor(listener: Listener, sessions: Set<ImapSession>) {
+  private constructor(listener: Listener, sessions: Sessions) {
     this.#listener = listener;
     this.#sessions = sessions;
   }
@@ -29,16 +31,19 @@ export class ImapListener {
     if (implicitTls && services.tls === null) throw new Error('implicit TLS without a certificate');
     const { metrics, logger } = services;
     const label = { listener: implicitTls ? 'imaps' : 'imap' };
-    const sessions = new Set<ImapSession>();
+    const sessions: Sessions = { open: new Set(), isStopping: false };
+    const ofListener = { ...services, logger: logger.child(label) };
     const serve = async (connection: Connection): Promise<void> => {
       metrics.connectionsOpened.inc(label);
       metrics.connectionsOpen.inc(label);
-      const session = openSession(services, connection);
-      sessions.add(session);
+      const session = openSession(ofListener, connection);
+      sessions.open.add(session);
+      // Its TLS handshake may have taken so long.
+      if (sessions.isStopping) session.stop();
       try {
         await serveImap(session);
       } finally {
-        sessions.delete(session);
+        sessions.open.delete(session);
         metrics.connectionsOpen.dec(label);
       }
     };
@@ -81,7 +86,8 @@ export class ImapListener {
    */
   async close(graceMs: number): Promise<void> {
     this.stopAccepting();
-    for (const session of this.#sessions) session.stop();
+    this.#sessions.isStopping = true;
+    for (const session of this.#sessions.open) session.stop();
     await this.#listener.drain(graceMs);
   }
 }

@@ -22,10 +22,12 @@ export async function serveImap(opened: ImapSession): Promise<void> {
   using session = opened;
   const { connection, services } = session;
   const { remoteAddress, tlsDescription: tls } = connection;
-  session.logger.info({ event: 'conn.open', protocol: 'imap', remoteAddress, tls }, 'connected');
+  const openedAt = services.clock.monotonicMs();
+  session.logger.info({ event: 'conn.open', remoteAddress, tls }, 'connection opened');
   const endedBy = await converse(session, services);
   const { bytesRead, bytesWritten } = connection;
-  session.logger.info({ event: 'conn.close', reason: endedBy, bytesRead, bytesWritten }, 'disconnected');
+  const seconds = (services.clock.monotonicMs() - openedAt) / 1000;
+  session.logger.info({ event: 'conn.close', reason: endedBy, bytesRead, bytesWritten, seconds }, 'connection closed');
 }
 
 /** Resolves with what ended the session. */
