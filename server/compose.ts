@@ -47,8 +47,9 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   health.require('listeners', 'not open yet');
 
   const ports = new Map<ListenerName, number>();
-  await openHttp(foundation, planned, ports);
-  const database = await openDatabase(foundation);
+  let database: PostgresDatabase | null = null;
+  await openHttp(foundation, planned, ports, () => samplePool(database, metrics));
+  database = await openDatabase(foundation);
   const manifests = await applyManifests(foundation, database);
   const certificate = await openCertificate(foundation);
   const mail = await openMailService(foundation, database, certificate.context);
@@ -88,13 +89,20 @@ async function openHttp(
   { config, logger, health, metrics, stack }: Foundation,
   planned: readonly PlannedListener[],
   ports: Map<ListenerName, number>,
+  sample: () => void,
 ): Promise<void> {
   const plan = planned.find(({ name }) => name === 'http');
   if (plan === undefined) return;
   const { host, port } = plan;
   const explain = (error: Error): Error => listenFault(error, { name: 'HTTP', host, port });
-  const http = await HttpServer.open({ host, port, health, metrics, info: serverInfo(config), logger, explain });
+  const info = serverInfo(config);
+  const http = await HttpServer.open({ host, port, health, metrics, sample, info, logger, explain });
   ports.set('http', stack.use(http).port);
+}
+
+function samplePool(database: PostgresDatabase | null, metrics: Metrics): void {
+  if (database === null) return;
+  for (const [state, count] of Object.entries(database.counts())) metrics.databaseConnections.set({ state }, count);
 }
 
 function serverInfo(config: ServerConfig): ServerInfo {

@@ -45,13 +45,8 @@ export class DatabaseWatch implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    const { database, metrics } = this.#options;
-    const { idle, busy, waiting } = database.counts();
-    metrics.databaseConnections.set({ state: 'idle' }, idle);
-    metrics.databaseConnections.set({ state: 'busy' }, busy);
-    metrics.databaseConnections.set({ state: 'waiting' }, waiting);
     try {
-      await sql`select 1`.execute(database.db);
+      await sql`select 1`.execute(this.#options.database.db);
       this.#changed(true, null);
     } catch (error) {
       this.#changed(false, error);

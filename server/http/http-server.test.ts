@@ -14,6 +14,7 @@ function options(): HttpServerOptions {
     port: 0,
     health,
     metrics,
+    sample: () => metrics.spoolBytes.set(7),
     info: {
       name: 'Postrider',
       version: '1.2.3',
@@ -68,7 +69,9 @@ test('/metrics prints every metric', async () => {
   metrics.connectionsOpened.inc({ listener: 'imap' }, 3);
   const answer = await get('/metrics');
   expect(answer.headers.get('content-type')).toContain('text/plain');
-  expect(await answer.text()).toContain('postrider_connections_opened_total{listener="imap"} 3');
+  const text = await answer.text();
+  expect(text).toContain('postrider_connections_opened_total{listener="imap"} 3');
+  expect(text).toContain('postrider_spool_bytes 7');
 });
 
 test('/api/v1/info tells version, mode and roles', async () => {

@@ -29,6 +29,8 @@ export type HttpServerOptions = {
   readonly port: number;
   readonly health: Health;
   readonly metrics: Metrics;
+  /** Called before metrics are printed, for those that are looked up and not counted. */
+  readonly sample: () => void;
   readonly info: ServerInfo;
   readonly logger: Logger;
   /** Turns an error of `listen` into what the person who runs the program is told. */
@@ -107,6 +109,7 @@ export class HttpServer implements AsyncDisposable {
         return json(report.isReady ? 200 : 503, report);
       }
       case '/metrics':
+        this.#options.sample();
         return { status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() };
       case '/api/v1/info':
         return json(200, info);

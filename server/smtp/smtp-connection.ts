@@ -10,6 +10,15 @@ import { DataStream } from './data-stream.ts';
 import { replies, replyText, type Reply } from './fault-to-reply.ts';
 import { authenticationOf, type SmtpOptions } from './smtp-options.ts';
 
+export type Traffic = { readonly bytesRead: number; readonly bytesWritten: number };
+
+/** What a session's connection moved in all, known when it is closed. */
+const traffic = new WeakMap<object, Traffic>();
+
+export function trafficOf(session: object): Traffic {
+  return traffic.get(session) ?? { bytesRead: 0, bytesWritten: 0 };
+}
+
 const startsWithStatus = /^[245]\.\d{1,3}\.\d{1,3} /;
 
 export class SmtpConnection extends SMTPConnection {
@@ -39,6 +48,11 @@ export class SmtpConnection extends SMTPConnection {
 
   destroy(): void {
     this._socket.destroy();
+  }
+
+  override _onClose(): void {
+    traffic.set(this.session, { bytesRead: this._socket.bytesRead, bytesWritten: this._socket.bytesWritten });
+    super._onClose();
   }
 
   override init(): void {

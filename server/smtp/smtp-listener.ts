@@ -12,6 +12,7 @@ import { errorReply, replies, SmtpRefusal } from './fault-to-reply.ts';
 import { logIn } from './login.ts';
 import { MessageCut, receiveMessage, type ReceiveServices } from './receive-message.ts';
 import type { SmtpOptions } from './smtp-options.ts';
+import { trafficOf } from './smtp-connection.ts';
 import { SmtpServer } from './smtp-server.ts';
 
 /** How long `stop` waits for the store once there is nobody left to answer, in ms. */
@@ -48,6 +49,7 @@ class LibraryListener implements SmtpListener {
   readonly #server: SmtpServer;
   readonly #rules: EnvelopeRules;
   readonly #logs = new WeakMap<SMTPServerSession, Logger>();
+  readonly #openedAt = new WeakMap<SMTPServerSession, number>();
   readonly #receiving = new Set<Promise<void>>();
 
   constructor(options: SmtpOptions, services: SmtpServices) {
@@ -95,7 +97,7 @@ class LibraryListener implements SmtpListener {
       done();
     };
     server.onSecure = (_socket, _session, done) => done();
-    server.onClose = (session) => this.#log(session).info({ event: 'conn.close' }, 'connection closed');
+    server.onClose = (session) => this.#closed(session);
     server.onAuth = (given, session, done) => {
       logIn(this.#services, given, session.remoteAddress, this.#log(session)).then(
         (user) => done(null, { user }),
@@ -171,13 +173,32 @@ class LibraryListener implements SmtpListener {
     const log = this.#services.logger.child({ connection: session.id });
     this.#logs.set(session, log);
     log.info(
-      { event: 'conn.open', listener: this.#options.name, remote: session.remoteAddress, port: session.remotePort },
+      {
+        event: 'conn.open',
+        listener: this.#options.name,
+        remoteAddress: session.remoteAddress,
+        remotePort: session.remotePort,
+        tls: tlsOf(session),
+      },
       'connection opened',
     );
+    this.#openedAt.set(session, this.#services.clock.monotonicMs());
+  }
+
+  #closed(session: SMTPServerSession): void {
+    const { clock } = this.#services;
+    const seconds = (clock.monotonicMs() - (this.#openedAt.get(session) ?? clock.monotonicMs())) / 1000;
+    const tls = tlsOf(session);
+    this.#log(session).info({ event: 'conn.close', ...trafficOf(session), seconds, tls }, 'connection closed');
   }
 
   /** A connection that never got a greeting has no log of its own, and nothing is said of its end. */
   #log(session: SMTPServerSession): Logger {
     return this.#logs.get(session) ?? silentLogger;
   }
+}
+
+/** Version and cipher; null in clear. Known after STARTTLS too. */
+function tlsOf({ tlsOptions }: SMTPServerSession): string | null {
+  return tlsOptions ? `${tlsOptions.version} ${tlsOptions.name}` : null;
 }

@@ -265,7 +265,7 @@ test('one id joins the log lines of a message, the reply and Received', async ()
   expect((await bench.inbox(bench.alice))[0]).toContain(`id ${id}`);
   const connections = new Set(bench.log.map((line) => line['connection']));
   expect(connections.size).toBe(1);
-  expect(bench.log[0]).toMatchObject({ event: 'conn.open', listener: 'mx', remote: '127.0.0.1' });
+  expect(bench.log[0]).toMatchObject({ event: 'conn.open', listener: 'mx', remoteAddress: '127.0.0.1' });
 });
 
 test('with the option, CRLF is made of lone CRs and LFs, NULs go, and the message is stored', async () => {
