@@ -70,6 +70,7 @@ async function serveCommands(session: ImapSession, { clock, policy }: ImapServic
 
 /** False: the client wrote nonsense. */
 async function serveFrame(session: ImapSession, frame: Frame): Promise<boolean> {
+  const { metrics } = session.services;
   switch (frame.kind) {
     case 'command':
       await runCommand(session, frame.command, { tag: frame.tag, literal: null });
@@ -90,9 +91,11 @@ async function serveFrame(session: ImapSession, frame: Frame): Promise<boolean> 
       return false;
     }
     case 'bad-charset':
+      metrics.imapCommands.inc({ verb: 'SEARCH', outcome: 'no' });
       await session.write(conditionResponse(frame.tag, 'NO', frame.text, { code: 'BADCHARSET' }));
       return true;
     case 'fault':
+      metrics.imapCommands.inc({ verb: 'unreadable', outcome: 'bad' });
       await session.write(conditionResponse(frame.tag, 'BAD', frame.text));
       if (frame.close) await session.bye('The command can not be read');
       return false;
