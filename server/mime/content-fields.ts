@@ -61,7 +61,7 @@ export function boundaryOf(mediaType: MediaType): string | null {
 }
 
 /** RFC 2046 section 5.1.1 allows 70 bytes, RFC 5322 section 2.1.1 lines of 998 with their two dashes. */
-export const maxBoundaryBytes = 996;
+const maxBoundaryBytes = 996;
 
 function first(fields: ReadonlyMap<string, readonly string[]>, name: string): string | null {
   const raw = fields.get(name)?.[0];

@@ -55,19 +55,6 @@ export async function* bodyText(root: Part, read: ReadBytes): AsyncGenerator<str
   }
 }
 
-/** Whether the pieces, joined, contain the text, both folded; holds back no more than the text's length. */
-export async function containsText(pieces: AsyncIterable<string>, text: string): Promise<boolean> {
-  const needle = foldText(text);
-  if (needle === '') return true;
-  let tail = '';
-  for await (const piece of pieces) {
-    const folded = tail + foldText(piece);
-    if (folded.includes(needle)) return true;
-    tail = needle.length > 1 ? folded.slice(1 - needle.length) : '';
-  }
-  return false;
-}
-
 /** UTF-16 units after which a piece of text is cut even inside a line. */
 const maxPieceLength = 64 * 1024;
 

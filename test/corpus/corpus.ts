@@ -10,9 +10,8 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { runProgram } from '../harness/run-program.ts';
+import type { CorpusMessage } from './corpus-message.ts';
 import { ownMessages } from './own-messages.ts';
-
-export type CorpusMessage = { readonly name: string; readonly bytes: Buffer };
 
 const suite = '/usr/lib/python3.11/test';
 const literalFiles: readonly string[] = ['test_mailbox.py', 'test_nntplib.py', 'test_poplib.py', 'test_smtpd.py'];

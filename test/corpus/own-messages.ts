@@ -1,5 +1,5 @@
 /** Shapes that the outside messages lack, most of them broken in one way each. */
-import type { CorpusMessage } from './corpus.ts';
+import type { CorpusMessage } from './corpus-message.ts';
 
 const multipart = (boundary: string, body: string, subtype = 'mixed'): string =>
   `Subject: shape\nMIME-Version: 1.0\nContent-Type: multipart/${subtype}; boundary="${boundary}"\n\n${body}`;
