@@ -50,10 +50,16 @@ export class PostgresGate implements AsyncDisposable {
 
   /**
    * Calls `happened` at the next such event, in the same turn of the event loop: nothing else of this process
-   * runs between the event and the call.
+   * runs between the event and the call. Disposing takes the wish back.
    */
-  once(event: GateEvent, happened: () => void): void {
-    this.#waiting.push({ event, happened });
+  once(event: GateEvent, happened: () => void): Disposable {
+    const waiter = { event, happened };
+    this.#waiting.push(waiter);
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#waiting.includes(waiter)) this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+      },
+    };
   }
 
   /** Cuts every connection. */

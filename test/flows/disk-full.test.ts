@@ -65,7 +65,7 @@ async function databaseOn(url: string, space: string): Promise<string> {
   await client.connect();
   try {
     await client.query(`create tablespace small location '${space}'`);
-    await client.query('create database full tablespace small');
+    await client.query('create database "full" tablespace small');
   } finally {
     await client.end();
   }

@@ -14,7 +14,8 @@ describe('two servers on one database', () => {
   beforeAll(async () => {
     database = await createTestDatabase();
     first = await startService({ databaseUrl: database.url });
-    second = await startService({ databaseUrl: database.url });
+    // Two servers of one installation have one keyring.
+    second = await startService({ databaseUrl: database.url, dataDirectory: first.dataDirectory });
   });
   afterAll(async () => {
     await second?.[Symbol.asyncDispose]();
