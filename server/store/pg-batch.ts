@@ -46,7 +46,7 @@ export const storeBatchStatement = {
   text:
     'select store_batch($1::uuid, $2::bytea[], $3::int8[], $4::bytea[], $5::int4[], $6::text[], $7::text[], $8::text[], ' +
     '$9::timestamptz[], $10::text[], $11::int4[], $12::int4[], $13::int4[], $14::int8[], $15::int8[], $16::bytea[], ' +
-    '$17::int4[], $18::text[], $19::timestamptz[], $20::bool[], $21::bool) as result',
+    '$17::int4[], $18::text[], $19::timestamptz[], $20::bool[]) as result',
 };
 
 /** A JSON element of store_batch's answer. */
@@ -56,8 +56,7 @@ export type BatchAnswer = readonly (
 
 const earliest = Date.UTC(-4000, 0);
 
-/** `waits` false: jobs for accounts that somebody else is writing to are refused as busy. */
-export function encodeBatch(id: string, jobs: readonly BatchJob[], waits: boolean): readonly unknown[] {
+export function encodeBatch(id: string, jobs: readonly BatchJob[]): readonly unknown[] {
   const blobs = new Map<string, { readonly place: number; readonly size: number; readonly raw: Buffer | null }>();
   const messages = new Map<SpooledMessage, number>();
   const items: { readonly item: BatchItem; readonly job: number; readonly message: number; readonly email: number }[] =
@@ -99,7 +98,6 @@ export function encodeBatch(id: string, jobs: readonly BatchJob[], waits: boolea
     textArray(items.map(({ item }) => item.keywords.join(' '))),
     timestampArray(items.map(({ item }) => item.internalDate)),
     boolArray(items.map(({ job }) => jobs[job]?.refusesOverQuota ?? false)),
-    waits,
   ];
 }
 

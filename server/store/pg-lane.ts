@@ -1,7 +1,7 @@
 /**
  * The one writer of a process for new mail. When idle it commits at once; while a commit is under way it
  * collects, so that the messages of many sessions share a round trip and a commit. A message that can't be
- * stored fails alone, and one for an account in the middle of a long change waits in a lane of its own. After a lost connection the outcome of the batch is looked up by its id.
+ * stored fails alone, and one for an account in the middle of a long change is tried again later. After a lost connection the outcome of the batch is looked up by its id.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,6 +26,9 @@ import type { StoreMetrics } from './store-metrics.ts';
 const maxBatchItems = 200;
 const maxBatchBytes = 4 * 1024 * 1024;
 const maxAttempts = 5;
+/** How long a message waits for an account that others write to, and the longest pause between two attempts. */
+const busyDeadlineMs = 60_000;
+const maxBusyDelayMs = 200;
 /** How long the outcome of a batch is looked for after its connection was lost. */
 const outcomeDeadlineMs = 10_000;
 /** Longer than the server's own statement_timeout: then the connection is dead. */
@@ -40,8 +43,15 @@ export const laneSettings = {
   enable_bitmapscan: 'off',
 };
 
-type Outcome = readonly Stored[] | Refusal;
-type Waiting = { readonly job: BatchJob; readonly settle: PromiseWithResolvers<Outcome> };
+type LaneOutcome = readonly Stored[] | Refusal;
+type Outcome = Exclude<LaneOutcome, 'busy'>;
+type Waiting = {
+  readonly job: BatchJob;
+  readonly settle: PromiseWithResolvers<Outcome>;
+  readonly attempt: number;
+  /** When its account must not be busy any more. */
+  readonly deadline: number;
+};
 
 export class DeliveryLane implements AsyncDisposable {
   readonly #database: PostgresDatabase;
@@ -49,29 +59,38 @@ export class DeliveryLane implements AsyncDisposable {
   #client: pg.Client | null = null;
   #running: Promise<void> | null = null;
   readonly #metrics: StoreMetrics | null;
-  /** Takes over the jobs for accounts that are busy; null: this is the one that waits for them. */
-  readonly #patient: DeliveryLane | null;
+  /** Everything submitted and not settled, also what waits for its account. */
+  readonly #open = new Set<Promise<unknown>>();
 
-  constructor(database: PostgresDatabase, metrics: StoreMetrics | null, waits = false) {
+  constructor(database: PostgresDatabase, metrics: StoreMetrics | null) {
     this.#database = database;
     this.#metrics = metrics;
-    this.#patient = waits ? null : new DeliveryLane(database, metrics, true);
   }
 
   /** Resolves after the commit. MailError unavailable: not stored, or nobody knows. */
   submit(job: BatchJob): Promise<Outcome> {
     const settle = Promise.withResolvers<Outcome>();
-    this.#queue.push({ job, settle });
-    this.#running ??= this.#run();
+    const settled = settle.promise.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#open.add(settled);
+    void settled.then(() => this.#open.delete(settled));
+    this.#enqueue({ job, settle, attempt: 1, deadline: performance.now() + busyDeadlineMs });
     return settle.promise;
   }
 
   /** What was submitted is finished first. */
   async [Symbol.asyncDispose](): Promise<void> {
+    while (this.#open.size > 0) await Promise.all(this.#open);
     await this.#running;
-    await this.#patient?.[Symbol.asyncDispose]();
     await this.#client?.end();
     this.#client = null;
+  }
+
+  #enqueue(waiting: Waiting): void {
+    this.#queue.push(waiting);
+    this.#running ??= this.#run();
   }
 
   async #run(): Promise<void> {
@@ -105,9 +124,10 @@ export class DeliveryLane implements AsyncDisposable {
   async #store(batch: readonly Waiting[]): Promise<void> {
     try {
       const outcomes = await this.#commitWithRetries(batch.map(({ job }) => job));
-      for (const [i, { job, settle }] of batch.entries()) {
-        const outcome = outcomes[i] as Outcome;
-        settle.resolve(outcome === 'busy' && this.#patient ? this.#patient.submit(job) : outcome);
+      for (const [i, waiting] of batch.entries()) {
+        const outcome = outcomes[i] as LaneOutcome;
+        if (outcome === 'busy') this.#putOff(waiting);
+        else waiting.settle.resolve(outcome);
       }
     } catch (error) {
       const refusal = mailErrorOf(error) ?? (batch.length === 1 ? keywordLimit(error) : null);
@@ -120,7 +140,17 @@ export class DeliveryLane implements AsyncDisposable {
     }
   }
 
-  async #commitWithRetries(jobs: readonly BatchJob[]): Promise<readonly Outcome[]> {
+  /** Its account is in the middle of another change. */
+  #putOff(waiting: Waiting): void {
+    if (performance.now() > waiting.deadline) {
+      waiting.settle.reject(new MailError({ kind: 'unavailable' }));
+      return;
+    }
+    const next = { ...waiting, attempt: waiting.attempt + 1 };
+    setTimeout(() => this.#enqueue(next), Math.min(maxBusyDelayMs, retryDelayMs(waiting.attempt, Math.random())));
+  }
+
+  async #commitWithRetries(jobs: readonly BatchJob[]): Promise<readonly LaneOutcome[]> {
     for (let attempt = 1; ; attempt++) {
       try {
         return decodeAnswer(jobs, await this.#timed(jobs));
@@ -147,7 +177,7 @@ export class DeliveryLane implements AsyncDisposable {
     try {
       const { rows } = await client.query<{ result: BatchAnswer }>({
         ...storeBatchStatement,
-        values: [...encodeBatch(id, jobs, this.#patient === null)],
+        values: [...encodeBatch(id, jobs)],
         query_timeout: answerTimeoutMs,
       } as pg.QueryConfig);
       return (rows[0] as { result: BatchAnswer }).result;

@@ -236,7 +236,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
       if (isUploaded) for (const message of messages) await refusing(uploadBlob(this.#database.db, message));
       const outcome = await refusing(this.#lane.submit({ items, refusesOverQuota, isUploaded }));
       if (outcome instanceof MailError) throw outcome;
-      if (typeof outcome !== 'string') {
+      if (outcome !== 'blob-gone') {
         const source = refusesOverQuota ? 'append' : 'delivery';
         this.#metrics?.messagesStored.inc({ source }, items.length);
         this.#metrics?.bytesStored.inc(

@@ -164,7 +164,7 @@ describe('goes by an index:', () => {
         refusesOverQuota: true,
         isUploaded: false,
       };
-      await client.query({ ...storeBatchStatement, values: [...encodeBatch(randomUUID(), [job], false)] });
+      await client.query({ ...storeBatchStatement, values: [...encodeBatch(randomUUID(), [job])] });
     }
     expect(await scans()).toEqual(before);
     await client.end();

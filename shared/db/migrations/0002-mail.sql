@@ -2,8 +2,8 @@
 -- Mail: accounts' counters, mailboxes, messages, blobs, the change log.
 -- Every table but `blob` and `delivery_batch` leads with account_id, so that the schema can be distributed by account.
 -- There are no foreign keys: a trigger makes and removes an account's rows, the janitor removes blobs.
--- Whoever writes an account's mail holds the lock of its account_state row, taken before any other of the account
--- and in id order where there are several; blobs are locked before that, in the order of their hashes.
+-- Whoever writes an account's mail holds the lock of its account_state row, taken before any other lock and in id
+-- order where there are several; blobs are locked after that, in the order of their hashes.
 
 -- Above every UIDVALIDITY ever given in this database, so a name used again (RFC 3501 section 2.3.1.1), or an
 -- account made again, gets a higher one. Starts at the time, so another database that replaces this one goes on above it.
@@ -218,8 +218,8 @@ $$;
 --   items      one a copy: _job (those of one number succeed or fail together), _message (place, from 1), _email (place of
 --              the item whose email row it shares, from 1), _account, _mailbox (0: INBOX), _prefix, _flags,
 --              _keywords (blank between them), _date (null: now), _checked (refuse when over quota)
---   _waits     false: what is for an account that somebody else is writing to is refused as busy, for one long change
---              must not hold up the mail of all others
+-- What is for an account that somebody else is writing to is refused as busy, to be sent again: one long change must not
+-- hold up the mail of all others, and who waits must hold no lock.
 -- Returns a JSON array: for each item [mailbox, uid, modseq, uidvalidity] or the reason for its job's refusal
 -- (no-such-account, no-such-mailbox, over-quota with the limit, uids-used-up, blob-gone, busy).
 create function store_batch(
@@ -227,7 +227,7 @@ create function store_batch(
   _hash bytea[], _size int8[], _raw bytea[],
   _blob int4[], _envelope text[], _bodystructure text[], _parts text[], _sent_at timestamptz[], _sent_day text[],
   _job int4[], _message int4[], _email int4[], _account int8[], _mailbox int8[], _prefix bytea[], _flags int4[],
-  _keywords text[], _date timestamptz[], _checked bool[], _waits bool
+  _keywords text[], _date timestamptz[], _checked bool[]
 ) returns json language plpgsql as $$
 declare
   _held bytea[];
@@ -240,6 +240,10 @@ begin
   -- Who looks for the outcome after a lost connection waits here for the end of this transaction.
   perform pg_advisory_xact_lock(hashtextextended(_batch::text, 0));
 
+  -- Whoever else writes to these accounts waits from here on; what is read of them by the next statements stays.
+  select array_agg(a.account_id) into _locked
+    from (select account_id from account_state where account_id = any (_account) order by account_id for update skip locked) a;
+
   -- A blob that is there already is locked against the sweeper. It may go between the two statements: then again.
   loop
     insert into blob (hash, size, raw)
@@ -250,15 +254,6 @@ begin
     exit when not exists (
       select from unnest(_hash, _raw) b (hash, raw) where b.raw is not null and b.hash <> all (coalesce(_held, '{}')));
   end loop;
-
-  -- Whoever else writes to these accounts waits from here on; what is read of them by the next statements stays.
-  if _waits then
-    select array_agg(a.account_id) into _locked
-      from (select account_id from account_state where account_id = any (_account) order by account_id for update) a;
-  else
-    select array_agg(a.account_id) into _locked
-      from (select account_id from account_state where account_id = any (_account) order by account_id for update skip locked) a;
-  end if;
 
   select array_agg(r.box order by r.ord), array_agg(r.fault order by r.ord) into _box, _fault
     from (
