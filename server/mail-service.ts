@@ -37,6 +37,7 @@ export async function openMailService(
   const feed = stack.use(
     new PgChangeFeed({
       database,
+      metrics,
       onError: (err) => logger.warn({ event: 'feed.error', err }, 'change notifications are interrupted'),
     }),
   );

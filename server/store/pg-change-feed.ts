@@ -10,6 +10,7 @@ import type { PostgresDatabase } from '#shared/db/client.ts';
 import { listen, maxPayloadBytes, Notifier } from '#shared/db/listen.ts';
 import type { ChangeFeed, ChangeHint } from '#server/mail/ports.ts';
 import { int8Array } from './binary-array.ts';
+import type { StoreMetrics } from './store-metrics.ts';
 
 const channel = 'postrider_change';
 const gapMs = 100;
@@ -23,6 +24,7 @@ export type PgChangeFeedOptions = {
   readonly database: PostgresDatabase;
   readonly sweepMs?: number;
   readonly onError?: (error: unknown) => void;
+  readonly metrics?: StoreMetrics;
 };
 
 type Audience = {
@@ -37,6 +39,7 @@ type Payload = readonly [sender: string, ...changes: (readonly [string, number, 
 export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   readonly #database: PostgresDatabase;
   readonly #onError: (error: unknown) => void;
+  readonly #metrics: StoreMetrics | null;
   readonly #audiences = new Map<AccountId, Audience>();
   readonly #notifier: Notifier;
   readonly #listening: AsyncDisposable;
@@ -51,8 +54,9 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   #sweeping: Promise<void> | null = null;
   #isClosed = false;
 
-  constructor({ database, sweepMs = defaultSweepMs, onError = () => undefined }: PgChangeFeedOptions) {
+  constructor({ database, sweepMs = defaultSweepMs, onError = () => undefined, metrics }: PgChangeFeedOptions) {
     this.#database = database;
+    this.#metrics = metrics ?? null;
     this.#onError = onError;
     this.#notifier = new Notifier(database, channel);
     this.#listening = listen({
@@ -115,6 +119,7 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   #hear(text: string): void {
     const [sender, ...changes] = JSON.parse(text) as Payload;
     if (sender === this.#sender) return;
+    this.#metrics?.changeNotifications.inc({ direction: 'heard' }, changes.length);
     for (const [account, modSeq, mailboxes] of changes) {
       this.#spread({
         accountId: BigInt(account) as AccountId,
@@ -164,6 +169,8 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
     if (hints.length === 0) return;
     try {
       await this.#notifier.send(payloadsOf(this.#sender, hints));
+      this.#metrics?.changeNotifications.inc({ direction: 'sent' }, hints.length);
+      this.#metrics?.changeFeedSeconds.observe((performance.now() - now) / 1000);
     } catch (error) {
       this.#onError(error);
       // Once more in a while: without it the others would hear with their next sweep only.
@@ -193,6 +200,7 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
             where l.account_id = s.account_id and l.modseq > a.told and l.kind = 'mailbox-gone') as ids
         from unnest(${int8Array(asked.map(({ accountId }) => accountId))}::int8[], ${int8Array(asked.map(({ told }) => told))}::int8[]) a (id, told)
         join account_state s on s.account_id = a.id and s.modseq > a.told`.execute(this.#database.db);
+    this.#metrics?.changeNotifications.inc({ direction: 'swept' }, rows.length);
     for (const row of rows) {
       this.#spread({
         accountId: row.account_id,

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { createMetrics, metricTable } from './metrics.ts';
 
@@ -25,4 +26,16 @@ test('two sets count apart', async () => {
 test('process metrics come on request', async () => {
   expect(await createMetrics({ process: true }).registry.metrics()).toContain('process_cpu_seconds_total');
   expect(await createMetrics().registry.metrics()).not.toContain('process_cpu_seconds_total');
+});
+
+test('every metric of the table is written somewhere', () => {
+  const written = execFileSync(
+    'git',
+    ['grep', '-hoE', String.raw`[mM]etrics\??\.[a-zA-Z]+`, '--', 'server', 'shared'],
+    {
+      encoding: 'utf8',
+    },
+  );
+  const names = new Set(written.split('\n').map((text) => text.split('.').at(-1)));
+  expect(Object.keys(metricTable).filter((key) => !names.has(key))).toEqual([]);
 });

@@ -164,7 +164,7 @@ export const metricTable = {
   changeFeedSeconds: {
     type: 'histogram',
     name: 'postrider_change_feed_seconds',
-    help: 'From a committed change of an account to its notification being sent to other processes.',
+    help: 'Time of sending one batch of notifications to other processes.',
     labels: [],
     buckets: fast,
   },

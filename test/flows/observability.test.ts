@@ -144,6 +144,7 @@ describe('the metrics', () => {
     expect(await metric('postrider_messages_received_total{listener="mx"}')).toBe(before.received + 1);
     expect(await metric('postrider_messages_stored_total{source="delivery"}')).toBe(before.stored + 2);
     expect(await metric('postrider_delivery_batch_messages_count')).toBe(before.batches + 1);
+    expect(await metric('postrider_change_notifications_total{direction="sent"}')).toBeGreaterThan(0);
     expect(await metric('postrider_imap_commands_total{verb="NOOP",outcome="ok"}')).toBe(before.noops + 1);
     expect(await metric('postrider_auth_attempts_total{protocol="imap"')).toBe(before.imapLogins + 1);
     expect(await metric('postrider_auth_attempts_total{protocol="submission"')).toBe(before.smtpLogins + 1);
