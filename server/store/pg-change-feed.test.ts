@@ -59,6 +59,26 @@ test('a burst is told in few hints, and the last change is among them', async ()
   expect(hints.length).toBeLessThan(50);
 });
 
+test('an account that is quiet does not wait for one that is not', async () => {
+  const [noisy, quiet] = [await TestAccount.create(under), await TestAccount.create(under)];
+  const noise = setInterval(
+    () => under.feed.tell({ accountId: noisy.id, mailboxIds: [noisy.inboxId], modSeq: 5 as ModSeq }),
+    2,
+  );
+  onTestFinished(() => clearInterval(noise));
+  const waits: number[] = [];
+  for (let i = 1; i <= 9; i++) {
+    await sleep(80);
+    const heard = hear(other.feed, quiet.id, ({ modSeq }) => modSeq === i);
+    const start = performance.now();
+    under.feed.tell({ accountId: quiet.id, mailboxIds: [quiet.inboxId], modSeq: i as ModSeq });
+    await heard;
+    waits.push(performance.now() - start);
+  }
+  // The middle one: a busy machine may delay a few.
+  expect(waits.sort((a, b) => a - b)[4]).toBeLessThan(35);
+});
+
 test('many accounts and mailboxes at once fit into the payloads', async () => {
   const ids = Array.from({ length: 2000 }, (_, i) => BigInt(`900000000${1_000_000 + i}`) as AccountId);
   const heard = new Map<AccountId, ChangeHint>();

@@ -13,7 +13,9 @@ import { int8Array } from './binary-array.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 
 const channel = 'postrider_change';
-const gapMs = 100;
+const gapMs = 50;
+/** Between two notifications, for all accounts together: what comes meanwhile goes in one. */
+const restMs = 5;
 /** After notifications that could not be sent. */
 const retryMs = 1000;
 const defaultSweepMs = 30_000;
@@ -51,6 +53,8 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   readonly #quietUntil = new Map<AccountId, number>();
   #sending: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #timerAt = 0;
+  #restUntil = 0;
   #sweeping: Promise<void> | null = null;
   #isClosed = false;
 
@@ -88,7 +92,7 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   tell(hint: ChangeHint): void {
     this.#spread(hint);
     this.#queue(hint);
-    this.#sendSoon();
+    this.#sendAt(this.#quietUntil.get(hint.accountId) ?? 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -136,24 +140,38 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
     this.#pending.set(accountId, pending);
   }
 
-  #sendSoon(): void {
-    if (this.#sending || this.#timer || this.#isClosed) return;
+  /** Sends when the moment has come, not before the notifier has rested. */
+  #sendAt(due: number): void {
+    if (this.#sending || this.#isClosed) return;
+    const at = Math.max(due, this.#restUntil);
+    if (this.#timer && at >= this.#timerAt) return;
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    const wait = at - performance.now();
+    if (wait <= 0) {
+      this.#startSending();
+      return;
+    }
+    this.#timerAt = at;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#startSending();
+    }, wait).unref();
+  }
+
+  #startSending(): void {
     this.#sending = this.#send().finally(() => {
       this.#sending = null;
-      if (this.#pending.size === 0 || this.#isClosed) return;
-      this.#timer = setTimeout(() => {
-        this.#timer = null;
-        this.#sendSoon();
-      }, this.#waitMs()).unref();
+      this.#restUntil = performance.now() + restMs;
+      if (this.#pending.size > 0) this.#sendAt(this.#nextDue());
     });
   }
 
-  /** Until the first of those that wait may be told. */
-  #waitMs(): number {
-    const now = performance.now();
-    let wait = retryMs;
-    for (const accountId of this.#pending.keys()) wait = Math.min(wait, (this.#quietUntil.get(accountId) ?? 0) - now);
-    return Math.max(1, wait);
+  /** When the first of those that wait may be told. */
+  #nextDue(): number {
+    let due = Infinity;
+    for (const accountId of this.#pending.keys()) due = Math.min(due, this.#quietUntil.get(accountId) ?? 0);
+    return due;
   }
 
   async #send(): Promise<void> {
