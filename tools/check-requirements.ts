@@ -1,8 +1,10 @@
 /**
  * Holds docs/requirements.tsv against the tests. A row is: id, requirement, status, proof; its fields are separated by
- * tabs. Status `test`: the proof names tests as `path.test.ts > part of the test's name`, several with ` ; ` between
- * them, and each must exist. Status `later`: the proof names the part that the row waits for. Fails on a missing row,
- * a test that isn't there, or a row that can't be read.
+ * tabs. Status `test`: the proof names tests, several with ` ; ` between them, and each must exist:
+ * `path.test.ts > part of the test's name`, a contract that every implementation passes
+ * (`test/contracts/x-contract.ts > part of the test's name`), or a transcript (`test/transcripts/x.txt > part of its
+ * title`); `later PART` may stand among them where a part of the row waits. Status `later`: the proof names the part
+ * that the whole row waits for. Fails on a missing row, a test that isn't there, or a row that can't be read.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import process from 'node:process';
@@ -42,13 +44,25 @@ function proofFaults(status: string, proof: string, readTest: (path: string) => 
     return isKnown ? [] : [`waits for ${JSON.stringify(proof)}, which is none of ${laterParts.join(', ')}`];
   }
   if (status !== 'test') return [`status ${JSON.stringify(status)} is neither test nor later`];
-  return proof.split(' ; ').flatMap((one) => {
-    const [path = '', name = ''] = one.split(' > ');
-    if (!path.endsWith('.test.ts') || name === '') return [`${one} is not: path.test.ts > part of the test's name`];
-    const text = readTest(path);
-    if (text === null) return [`there is no ${path}`];
-    return namesOf(text).some((known) => known.includes(name)) ? [] : [`${path} has no test named … ${name} …`];
-  });
+  const proofs = proof.split(' ; ');
+  const later = proofs.filter((one) => one.startsWith('later '));
+  if (later.length === proofs.length) return ['names no test'];
+  return [
+    ...later.flatMap((one) => proofFaults('later', one.slice('later '.length), readTest)),
+    ...proofs.filter((one) => !later.includes(one)).flatMap((one) => testFaults(one, readTest)),
+  ];
+}
+
+const testPaths = /(?:\.test\.ts|^test\/contracts\/[\w-]+-contract\.ts|^test\/transcripts\/[\w.-]+\.txt)$/;
+
+function testFaults(proof: string, readTest: (path: string) => string | null): readonly string[] {
+  const [path = '', name = ''] = proof.split(' > ');
+  if (!testPaths.test(path) || name === '') return [`${proof} is not: path.test.ts > part of the test's name`];
+  const text = readTest(path);
+  if (text === null) return [`there is no ${path}`];
+  // A transcript's title is its first line.
+  const names = path.endsWith('.txt') ? text.split('\n', 1) : namesOf(text);
+  return names.some((known) => known.includes(name)) ? [] : [`${path} has no test named … ${name} …`];
 }
 
 /** The names of the tests and groups of a test file: the first string of `test(`, `it(`, `describe(`, `.each(…)(`. */

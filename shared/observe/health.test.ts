@@ -27,7 +27,7 @@ test('a trouble while running degrades, and readiness stays', () => {
   expect(health.report().state).toBe('ready');
 });
 
-test('a listener that closes by itself makes the server unready again', () => {
+test('a requirement that no longer holds makes the server unready again', () => {
   const health = new Health();
   health.require('listener imap', 'closed');
   expect(health.report().isReady).toBe(false);
