@@ -1,10 +1,10 @@
-/** Compares what our pure functions and Dovecot say of the same message. */
+/** Compares what we, as pure functions or as a running server, and Dovecot say of the same message. */
 import { bodyWithoutExtensions } from '#server/mime/bodystructure.ts';
 import { MessageScanner } from '#server/mime/message-scanner.ts';
-import type { Part } from '#server/mime/part.ts';
+import type { MessageIndex, Part } from '#server/mime/part.ts';
 import { headerFields, sectionRange } from '#server/mime/section.ts';
 import type { SectionText } from '#server/mime/section.ts';
-import type { DovecotSession } from '../harness/dovecot.ts';
+import type { ImapSession } from '../harness/imap-session.ts';
 import { parseFetch, parseImapValues } from '../harness/imap-values.ts';
 import type { ImapValue } from '../harness/imap-values.ts';
 
@@ -18,34 +18,49 @@ const maxParts = 60;
 const messageTexts: readonly SectionText[] = ['HEADER', 'TEXT', 'HEADER.FIELDS', 'HEADER.FIELDS.NOT'];
 const fields = ['Subject', 'To', 'Content-Type', 'X-None'];
 
-/** Asks Dovecot for message `number` of the selected mailbox and compares it with our view of `bytes`. */
+/** What one side says of a message: the value of each FETCH item that is asked for. */
+type View = (items: readonly string[]) => Promise<ReadonlyMap<string, ImapValue>>;
+
+/** Compares our view of `bytes` by pure functions, or by `ours` where it is given, with Dovecot's message `number`. */
 export async function differences(
-  session: DovecotSession,
+  dovecot: ImapSession,
   number: number,
   bytes: Buffer,
+  ours?: ImapSession,
 ): Promise<readonly Difference[]> {
   const scanner = new MessageScanner();
   scanner.push(bytes);
-  const { envelope, bodystructure, root } = scanner.finish();
-  const ours = new Map<string, ImapValue>([
-    ['RFC822.SIZE', bytes.length],
-    ['ENVELOPE', parseImapValues(envelope)[0] as ImapValue],
-    ['BODY', parseImapValues(bodyWithoutExtensions(bodystructure))[0] as ImapValue],
-    ['BODYSTRUCTURE', parseImapValues(bodystructure)[0] as ImapValue],
-  ]);
-  const found = compare(ours, await fetch(session, number, [...ours.keys()]));
-  for (const group of chunks(sectionsOf(root), 40)) {
-    const wanted = new Map<string, ImapValue>(
-      group.map((section) => [sectionName(section), sectionValue(root, bytes, section)]),
-    );
-    const items = [...wanted.keys()].map((name) => name.replace('BODY[', 'BODY.PEEK['));
-    found.push(...compare(wanted, await fetch(session, number, items)));
-  }
+  const index = scanner.finish();
+  const sections = sectionsOf(index.root);
+  const our: View = ours ? (items) => fetch(ours, number, items) : (items) => computed(index, bytes, sections, items);
+  const groups = [['RFC822.SIZE', 'ENVELOPE', 'BODY', 'BODYSTRUCTURE'], ...chunks(sections.map(sectionName), 40)];
+  const found: Difference[] = [];
+  for (const items of groups) found.push(...compare(await our(items), await fetch(dovecot, number, items)));
   return found;
 }
 
-async function fetch(session: DovecotSession, number: number, items: readonly string[]) {
-  const responses = await session.command(`FETCH ${number} (${items.join(' ')})`);
+async function computed(
+  index: MessageIndex,
+  bytes: Buffer,
+  sections: readonly Section[],
+  items: readonly string[],
+): Promise<ReadonlyMap<string, ImapValue>> {
+  const { envelope, bodystructure, root } = index;
+  const whole: Readonly<Record<string, () => ImapValue>> = {
+    'RFC822.SIZE': () => bytes.length,
+    ENVELOPE: () => parseImapValues(envelope)[0] as ImapValue,
+    BODY: () => parseImapValues(bodyWithoutExtensions(bodystructure))[0] as ImapValue,
+    BODYSTRUCTURE: () => parseImapValues(bodystructure)[0] as ImapValue,
+  };
+  const byName = new Map(sections.map((section) => [sectionName(section), section]));
+  return new Map(
+    items.map((item) => [item, whole[item]?.() ?? sectionValue(root, bytes, byName.get(item) as Section)]),
+  );
+}
+
+async function fetch(session: ImapSession, number: number, items: readonly string[]) {
+  const peek = items.map((item) => item.replace('BODY[', 'BODY.PEEK['));
+  const responses = await session.command(`FETCH ${number} (${peek.join(' ')})`);
   const response = responses.find((line) => /^\* \d+ FETCH /.test(line));
   if (response === undefined) throw new Error(`no FETCH response to ${items.join(' ')}`);
   return parseFetch(response);
@@ -68,6 +83,7 @@ function compare(ours: ReadonlyMap<string, ImapValue>, theirs: ReadonlyMap<strin
  * however the message spells it; for a section that isn't there it has an empty string, we have NIL.
  */
 function normal(item: string, value: ImapValue): ImapValue {
+  if (item.startsWith('BODY[')) return value ?? '';
   if (item === 'ENVELOPE' || item.startsWith('BODY')) return normalValue(value);
   return value;
 }

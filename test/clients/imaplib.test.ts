@@ -7,7 +7,7 @@ describe.skipIf(lacks('python3'))('Python imaplib', () => {
   test('makes, fills, searches, changes, moves, expunges and deletes mailboxes', async () => {
     await using service = await startService();
     const { address, password } = service.users.alice;
-    const script = 'test/clients/imaplib.py';
+    const script = 'test/clients/drive_imaplib.py';
     const ran = await runProgram('python3', [
       script,
       String(service.ports.imap),

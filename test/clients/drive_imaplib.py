@@ -33,9 +33,11 @@ assert data[2][1] == second, data
 ok(imap.store("2", "+FLAGS", r"(\Flagged $Important)"))
 assert ok(imap.uid("SEARCH", "KEYWORD", "$Important"))[0] == b"2"
 ok(imap.copy("2", "Trash"))
-ok(imap.uid("MOVE", "1", "Archive")) if "MOVE" in imap.capabilities else sys.exit("no MOVE")
+assert "MOVE" in imap.capabilities, imap.capabilities
+ok(imap.uid("MOVE", "1", "Archive"))
 ok(imap.store("1", "+FLAGS", r"(\Deleted)"))
-assert ok(imap.expunge()) == [b"1"]
+# imaplib also hands out the EXPUNGE that MOVE has sent.
+assert ok(imap.expunge())[-1] == b"1"
 ok(imap.close())
 assert ok(imap.status("Archive", "(MESSAGES)"))[0].endswith(b"(MESSAGES 1)")
 assert ok(imap.status("Trash", "(MESSAGES)"))[0].endswith(b"(MESSAGES 1)")
