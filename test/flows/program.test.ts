@@ -38,7 +38,8 @@ async function postrider(args: readonly string[], env: Readonly<Record<string, s
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => {
     output.stdout += chunk.toString();
-    if (output.stdout.includes('"server.ready"')) child.kill('SIGTERM');
+    // Once: a second signal would end it without a stop.
+    if (output.stdout.includes('"server.ready"') && !child.killed) child.kill('SIGTERM');
   });
   child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()));
   const [code] = (await once(child, 'close')) as [number | null];
@@ -171,6 +172,17 @@ describe('what keeps it from starting is said in one line with what to do', () =
     expect(code).toBe(78);
   });
 
+  test('outside of the local mode it runs with a keyring that is there, and prints no password', async () => {
+    const file = path.join(folder, 'given-keyring');
+    await postrider(['make-keyring', file]);
+    await using fresh = await createTestDatabase();
+    const hosts = { IMAP_HOST: '127.0.0.1', SMTP_RECEIVE_HOST: '127.0.0.1', HTTP_HOST: '127.0.0.1' };
+    const env = { ...(await localEnv()), ...hosts, DATABASE_URL: fresh.url, KEYRING_FILE: file, DRAIN_DELAY: '0' };
+    const { code, stdout, stderr } = await postrider(['run'], env);
+    expect([code, stderr]).toEqual([0, '']);
+    for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ level: 'info' });
+  });
+
   test('development mode together with production settings: exit code 78', async () => {
     const { code, stderr } = await postrider(['run', '--local'], {
       DEVELOPMENT_MODE: 'true',
@@ -197,7 +209,7 @@ async function runQuietly(env: Record<string, string>): Promise<string> {
   let stdout = '';
   child.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk.toString();
-    if (stdout.includes('Ctrl-C stops')) child.kill('SIGTERM');
+    if (stdout.includes('Ctrl-C stops') && !child.killed) child.kill('SIGTERM');
   });
   await once(child, 'close');
   return stdout;
