@@ -150,7 +150,9 @@ export class SmtpConnection extends SMTPConnection {
   }
 
   override upgrade(callback: () => void, secureCallback?: () => void): void {
+    const plain = this._socket;
     super.upgrade(callback, secureCallback);
+    this.emit('upgrade', plain);
     const timer = setTimeout(() => {
       if (this._upgrading) this.destroy();
     }, this.#options.handshakeTimeoutMs);

@@ -21,6 +21,8 @@ export class SmtpServer extends SMTPServer {
   readonly #perNetwork = new Map<string, number>();
   #open = 0;
   #turningAway = 0;
+  /** What gives a counted socket's place back. */
+  readonly #releases = new WeakMap<Socket, () => void>();
   /** The library tells some errors twice. */
   readonly #noted = new WeakSet<Error>();
 
@@ -54,6 +56,8 @@ export class SmtpServer extends SMTPServer {
     const connection = new SmtpConnection(this, socket, socketOptions, this.#options);
     this.connections.add(connection);
     connection.on('error', (error: Error) => this._onError(error));
+    // The library takes every listener off a socket before it turns to TLS, ours too.
+    connection.on('upgrade', (plain: Socket) => this.#releaseWhenClosed(plain));
     connection.init();
   }
 
@@ -101,13 +105,19 @@ export class SmtpServer extends SMTPServer {
     this.#perNetwork.set(network, sameNetwork + 1);
     metrics.connectionsOpened.inc({ listener });
     metrics.connectionsOpen.inc({ listener });
-    socket.once('close', () => {
+    this.#releases.set(socket, () => {
       this.#open -= 1;
       metrics.connectionsOpen.dec({ listener });
       const left = (this.#perNetwork.get(network) ?? 1) - 1;
       if (left === 0) this.#perNetwork.delete(network);
       else this.#perNetwork.set(network, left);
     });
+    this.#releaseWhenClosed(socket);
+  }
+
+  #releaseWhenClosed(socket: Socket): void {
+    const release = this.#releases.get(socket);
+    if (release) socket.once('close', release);
   }
 
   #turnAway(socket: Socket, handshake: boolean, reason: string): void {

@@ -165,6 +165,20 @@ test('connections beyond the bound of an address are told 421, and their place i
   expect(await fourth.reply()).toMatch(/^220/);
 });
 
+test('a connection that turned to TLS gives its place back too', async () => {
+  bench = await openBench({ options: { maxConnectionsPerAddress: 2 } });
+  for (let n = 0; n < 4; n++) {
+    using client = await bench.dial();
+    expect(await client.reply()).toMatch(/^220/);
+    await client.say('EHLO client.test');
+    await client.startTls();
+    expect(await client.say('QUIT')).toMatch(/^221/);
+    client.socket.destroy();
+    await expect.poll(() => bench.listener.connections).toBe(0);
+  }
+  expect((await bench.metrics.connectionsOpen.get()).values[0]?.value).toBe(0);
+});
+
 test('who talks before the greeting is closed, where the greeting waits', async () => {
   using hasty = await open({ options: { greetingDelayMs: 300 } });
   hasty.write('EHLO client.test\r\n');
@@ -195,6 +209,7 @@ test.each(['starttls', 'implicit'] as const)(
     expect(await client.reply()).toMatch(/^220/);
     const failures = await bench.metrics.tlsHandshakeFailures.get();
     expect(failures.values[0]?.value).toBe(3);
+    await expect.poll(() => bench.listener.connections).toBe(1);
   },
 );
 
