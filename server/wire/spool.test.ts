@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import process from 'node:process';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { MailError } from '#server/mail/mail-error.ts';
@@ -10,6 +13,9 @@ import type { MessageIndex } from '#server/mime/part.ts';
 import { maxMessageBytesInMemory } from '#shared/base/limits.ts';
 import { SpoolFile } from './spool-file.ts';
 import { SpoolArea } from './spool.ts';
+
+setFlagsFromString('--expose-gc');
+const gc = runInNewContext('gc') as () => void;
 
 let directory: string;
 let pushed: Uint8Array[];
@@ -188,6 +194,40 @@ test('a spool that is given up frees what it had; disposing twice is harmless', 
   await spool[Symbol.asyncDispose]();
   expect(area.memoryUsed).toBe(0);
   await expect(spool.finish()).rejects.toThrow('disposed');
+});
+
+test('a spool that is given up while its file is being opened closes it', async () => {
+  const create = SpoolFile.create.bind(SpoolFile);
+  const files: SpoolFile[] = [];
+  vi.spyOn(SpoolFile, 'create').mockImplementation(async (...given) => {
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const file = await create(...given);
+    files.push(file);
+    return file;
+  });
+  const area = await openArea(0);
+  const spool = area.createSpool(1_000_000);
+  const writing = spool.write(noise(100_000));
+  await spool[Symbol.asyncDispose]();
+  await writing;
+  expect(files).toHaveLength(1);
+  await expect(files[0]?.append([noise(1)], 1)).rejects.toThrow(/closed/);
+  expect([fileBytes, area.memoryUsed]).toEqual([0, 0]);
+});
+
+test('bytes that come one by one take no more memory than they are counted for', async () => {
+  const area = await openArea();
+  await using spool = area.createSpool(1_000_000);
+  const bytes = noise(200_000);
+  gc();
+  const before = process.memoryUsage().heapUsed;
+  // A copy each, as a socket gives them.
+  for (let at = 0; at < bytes.length; at++) await spool.write(Buffer.from(bytes.subarray(at, at + 1)));
+  pushed = [];
+  gc();
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(5_000_000);
+  await using message = await spool.finish();
+  expect((await bytesOf(message)).equals(bytes)).toBe(true);
 });
 
 test('a message disposed of twice gives its memory back once', async () => {

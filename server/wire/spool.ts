@@ -31,6 +31,13 @@ export type SpoolAreaOptions = {
 /** Bytes that wait in memory before one write to the file. */
 const writeBehindBytes = 64 * 1024;
 
+/**
+ * So many chunks are made one when they are small: a peer that sends single bytes would otherwise cost a hundred times
+ * the memory that is counted.
+ */
+const joinedChunks = 256;
+const smallChunkBytes = 1024;
+
 /** All spools of a process: their directory and the memory they share. */
 export class SpoolArea {
   readonly #options: SpoolAreaOptions;
@@ -84,8 +91,13 @@ export class Spool implements AsyncDisposable {
   /** Not yet in the file; all of the message while there is none. */
   #chunks: Buffer[] = [];
   #chunkBytes = 0;
+  /** The last of `#chunks`, as they came. */
+  #looseChunks = 0;
+  #looseBytes = 0;
   #memoryTaken = 0;
   #file: SpoolFile | null = null;
+  /** The running write to the file, or the last one. */
+  #flushing: Promise<void> | null = null;
   #failure: unknown = null;
 
   constructor(area: SpoolArea, indexer: MessageIndexer, maxBytes: number) {
@@ -114,14 +126,26 @@ export class Spool implements AsyncDisposable {
     if (this.isTooBig) return this.#fail(new MailError({ kind: 'too-big', limitBytes: this.#maxBytes }));
     this.#hash.update(chunk);
     this.#indexer.push(chunk);
-    this.#chunks.push(chunk);
-    this.#chunkBytes += chunk.length;
+    this.#keep(chunk);
     if (this.#file !== null) return this.#chunkBytes < writeBehindBytes ? null : this.#flush();
     if (this.#size <= maxMessageBytesInMemory && this.#area.takeMemory(chunk.length)) {
       this.#memoryTaken += chunk.length;
       return null;
     }
     return this.#flush();
+  }
+
+  #keep(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#chunkBytes += chunk.length;
+    this.#looseChunks += 1;
+    this.#looseBytes += chunk.length;
+    if (this.#looseChunks < joinedChunks) return;
+    if (this.#looseBytes < joinedChunks * smallChunkBytes) {
+      this.#chunks.push(Buffer.concat(this.#chunks.splice(-joinedChunks)));
+    }
+    this.#looseChunks = 0;
+    this.#looseBytes = 0;
   }
 
   /** Refuses with too-big or storage-full; other errors of the disk are thrown as they are. */
@@ -141,21 +165,38 @@ export class Spool implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#failure ??= new Error('the spool is disposed of');
+    // Whose peer is gone doesn't wait for its last write, and that may only now be opening the file.
+    await this.#flushing;
+    await this.#release();
+  }
+
+  async #release(): Promise<void> {
     this.#area.giveMemoryBack(this.#memoryTaken);
     const file = this.#file;
     this.#disown();
-    this.#failure ??= new Error('the spool is disposed of');
     await file?.[Symbol.asyncDispose]();
   }
 
   #disown(): void {
-    this.#chunks = [];
-    this.#chunkBytes = 0;
+    this.#forgetChunks();
     this.#memoryTaken = 0;
     this.#file = null;
   }
 
-  async #flush(): Promise<void> {
+  #forgetChunks(): void {
+    this.#chunks = [];
+    this.#chunkBytes = 0;
+    this.#looseChunks = 0;
+    this.#looseBytes = 0;
+  }
+
+  #flush(): Promise<void> {
+    this.#flushing = this.#writeOut();
+    return this.#flushing;
+  }
+
+  async #writeOut(): Promise<void> {
     try {
       this.#file ??= await this.#area.createFile();
       if (this.#chunkBytes > 0) await this.#file.append(this.#chunks, this.#chunkBytes);
@@ -163,15 +204,14 @@ export class Spool implements AsyncDisposable {
       await this.#fail(asMailError(error));
       return;
     }
-    this.#chunks = [];
-    this.#chunkBytes = 0;
+    this.#forgetChunks();
     this.#area.giveMemoryBack(this.#memoryTaken);
     this.#memoryTaken = 0;
   }
 
   async #fail(failure: unknown): Promise<void> {
-    this.#failure = failure;
-    await this[Symbol.asyncDispose]();
+    this.#failure ??= failure;
+    await this.#release();
   }
 }
 
