@@ -52,7 +52,7 @@ describe.skipIf(lacks(...programs))('our view of a message and Dovecot’s', () 
     for (const [index, { name, bytes }] of corpus.entries()) {
       const [response] = await ours.command(`FETCH ${index + 1} BODY.PEEK[]`);
       const body = parseFetch(response ?? '').get('BODY[]');
-      expect(Buffer.from(String(body), 'latin1').equals(bytes), name).toBe(true);
+      expect(Buffer.from(body as string, 'latin1').equals(bytes), name).toBe(true);
     }
     expect(await found(corpus, theirs, ours)).toEqual(expected);
   }, 240_000);
