@@ -72,7 +72,10 @@ export function endOnUnexpectedErrors(logger: Logger): void {
   process.on('unhandledRejection', crash('unhandledRejection'));
 }
 
-/** After a stop nothing should keep the process; where something does, it is named in the log and not waited for. */
+/**
+ * In `afterMs` nothing should keep the process; where something does, it is named in the log and not waited for. It
+ * does not keep the process itself.
+ */
 export function endSoon(logger: Logger, afterMs: number): void {
   const timer = setTimeout(() => {
     logger.error(

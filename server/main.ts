@@ -8,6 +8,9 @@ import { endOnUnexpectedErrors, endSoon, firstStopSignal } from './lifecycle.ts'
 import { version } from './version.ts';
 import { welcome, type LocalLogin } from './welcome.ts';
 
+/** How long what should have ended by itself is waited for, in ms. */
+const lingerMs = 2_000;
+
 /** Runs until the first SIGTERM or SIGINT; resolves with the exit code. ProgramFault: it could not start. */
 export async function runServer({ config, warnings }: LoadedConfig): Promise<number> {
   const isTerminal = process.stdout.isTTY;
@@ -17,7 +20,7 @@ export async function runServer({ config, warnings }: LoadedConfig): Promise<num
   for (const warning of warnings) logger.warn({ event: 'config.warning' }, warning);
   logger.info({ event: 'server.starting', version, roles: config.roles, local: config.isLocal }, 'starting');
   await serve(config, logger, stopSignal);
-  endSoon(logger, 2_000);
+  endSoon(logger, lingerMs);
   return 0;
 }
 
@@ -26,6 +29,7 @@ async function serve(config: ServerConfig, logger: Logger, stopSignal: Promise<N
   if (config.isLocal) process.stdout.write(welcome(config, server.ports, logins(server)));
   const signal = await stopSignal;
   logger.info({ event: 'server.signal', signal }, 'stopping; a second signal ends at once');
+  endSoon(logger, config.graceSeconds * 1000 + lingerMs);
   await server.stop();
   logger.info({ event: 'server.stopped' }, 'stopped');
 }

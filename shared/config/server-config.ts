@@ -65,7 +65,7 @@ export function loadServerConfig(sources: ConfigSources): LoadedConfig {
   // OpenSSL reads SSL_CERT_FILE too, as the authorities that clients trust: alone it is not meant for us.
   if (values['sslKeyFile'] === null && values['sslCertFile'] !== null) {
     values['sslCertFile'] = null;
-    warnings.push('SSL_CERT_FILE is ignored without SSL_KEY_FILE');
+    if (!sources.isLocal) warnings.push('SSL_CERT_FILE is ignored without SSL_KEY_FILE');
   }
   const config = { ...(values as SettingValues), isLocal: sources.isLocal };
   if (faults.length === 0) checkTogether(config, faults);

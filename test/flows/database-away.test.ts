@@ -54,3 +54,16 @@ test('it stays ready and says degraded, answers later, and recovers by itself', 
   expect(service.log()).toContain('"event":"db.up"');
   expect(await service.stop()).toBe(0);
 });
+
+test('it stops in good order while the database is away', { timeout: 60_000 }, async () => {
+  await using database = await createTestDatabase();
+  await using proxy = await startProxy(database.url);
+  await using service = await startService({ databaseUrl: proxy.through(database.url) });
+  await service.deliver(service.users.alice.address, 'Subject: before\r\n\r\nbody\r\n');
+  proxy.refuse(true);
+  proxy.cut();
+  await untilState(service, 'degraded');
+  const startedAt = performance.now();
+  expect(await service.stop()).toBe(0);
+  expect(performance.now() - startedAt).toBeLessThan(10_000);
+});

@@ -113,6 +113,12 @@ describe('the command line', () => {
     expect((await postrider(['migrate'], { DATABASE_URL: empty.url })).stdout).toBe('the schema is up to date\n');
   });
 
+  test('after-restore raises the UIDVALIDITY of every mailbox', async () => {
+    await postrider(['run', '--local'], await localEnv());
+    const { code, stdout } = await postrider(['after-restore'], { DATABASE_URL: database.url });
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^raised the UIDVALIDITY of \d+ mailboxes\n$/)]);
+  });
+
   test('make-keyring makes a file that only its owner reads, and never overwrites one', async () => {
     const file = path.join(folder, 'made-keyring');
     expect((await postrider(['make-keyring', file])).code).toBe(0);

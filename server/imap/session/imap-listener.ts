@@ -61,7 +61,7 @@ export class ImapListener {
         if (why === 'tls-handshake') metrics.tlsHandshakeFailures.inc(label);
         else
           metrics.connectionsRefused.inc({ ...label, reason: why === 'too-many' ? 'listener-full' : 'address-full' });
-        logger.debug({ event: 'conn.refuse', protocol: 'imap', remoteAddress, reason: why }, 'connection refused');
+        logger.debug({ event: 'conn.refused', protocol: 'imap', remoteAddress, reason: why }, 'connection refused');
       },
     });
     return new ImapListener(listener, sessions);
