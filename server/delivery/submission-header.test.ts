@@ -7,8 +7,13 @@ const date = 'Date: Sat, 21 Nov 2026 10:40:49 +0000\r\n';
 const messageId = 'Message-ID: <abc@mx.home.test>\r\n';
 
 function fixed(...chunks: readonly string[]): string {
+  return fixedPieces(chunks);
+}
+
+function fixedPieces(chunks: readonly string[]): string {
   const filter = new SubmissionHeader(added);
-  const out = chunks.map((chunk) => filter.push(Buffer.from(chunk, 'latin1')));
+  // The filter may give out what it was given, but not what it will change.
+  const out = chunks.map((chunk) => Buffer.from(filter.push(Buffer.from(chunk, 'latin1'))));
   return Buffer.concat([...out, filter.finish()]).toString('latin1');
 }
 
@@ -39,9 +44,22 @@ test('8-bit bytes stay as they are', () => {
   expect(fixed('Subject: \xe4\xff\r\n\r\n\xfe')).toContain('Subject: \xe4\xff\r\n\r\n\xfe');
 });
 
-test('a header beyond the bound is passed on untouched', () => {
-  const message = `Bcc: ${'a'.repeat(300_000)}\r\n\r\nbody`;
-  expect(fixed(message.slice(0, 200_000), message.slice(200_000, 290_000), message.slice(290_000))).toBe(message);
+const many = (count: number): string => 'some.body@example.org,\r\n '.repeat(count);
+
+test('a header beyond the bound gets nothing added, and its Bcc goes all the same', () => {
+  const body = '\r\nBcc: in the body\r\n';
+  const fields = [`To: ${many(15_000)}x@y\r\n`, `Bcc: ${many(20_000)}x@y\r\n`, `X: ${'z'.repeat(5000)}\r\n`];
+  const message = `Bcc: early@y\r\n${fields.join('')}resent-BCC: late@y\r\nSubject: s\r\n${body}`;
+  for (const size of [1, 7, 4096, 65_536, message.length]) {
+    const chunks = message.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? [];
+    expect(fixedPieces(chunks) === `${fields[0]}${fields[2]}Subject: s\r\n${body}`).toBe(true);
+  }
+});
+
+test('a large header that ends with the message', () => {
+  const long = `To: ${many(15_000)}x@y\r\n`;
+  expect(fixed(long, 'Bcc: a@b\r\n', 'Bcc: c@d') === long).toBe(true);
+  expect(fixed(long, 'Bcc: a@b\r\n', 'Subject: s') === `${long}Subject: s`).toBe(true);
 });
 
 test('the result does not depend on the cuts, and little is added', () => {

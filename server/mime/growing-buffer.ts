@@ -14,6 +14,11 @@ export class GrowingBuffer {
     this.length = needed;
   }
 
+  /** The bytes from `start` on, not copied: good until the next call. */
+  view(start = 0): Buffer {
+    return this.#bytes.subarray(start, this.length);
+  }
+
   /** All bytes as a binary string; the buffer is empty and small again. */
   drain(): string {
     const text = this.#bytes.toString('latin1', 0, this.length);
