@@ -80,7 +80,9 @@ test('when it says ready, every listener is open; SIGTERM ends it with 0 and the
 
 test('readyz is 503 until the database was seen and every listener is bound', async () => {
   // A database that takes the connection and says nothing: the start hangs there.
-  await using silent = net.createServer().listen(0, '127.0.0.1');
+  await using silent = net
+    .createServer((socket) => socket.on('error', () => undefined).resume())
+    .listen(0, '127.0.0.1');
   await once(silent, 'listening');
   const [http] = (await freePorts(1)) as [number];
   const folder = await mkdtemp(path.join(os.tmpdir(), 'postrider-starting-'));
