@@ -15,7 +15,7 @@ export type LoginOutcome =
   /** The peer hears the same for every reason. */
   | { readonly ok: false; readonly reason: 'no-such-account' | 'wrong-password' | 'suspended' };
 
-/** Throws MailError unavailable when the directory can't be read: the peer hears "later", never "wrong". */
+/** Counts every attempt in the metrics. Throws MailError unavailable when the directory can't be read: the peer hears "later", never "wrong". */
 export interface Authenticator {
   authenticate(attempt: LoginAttempt): Promise<LoginOutcome>;
 }

@@ -186,6 +186,28 @@ test('a directory that can’t be read is "later", not "wrong"', async () => {
   await expect(logIn(fixture, 'alice@example.org', 'right')).rejects.toMatchObject({ fault: { kind: 'unavailable' } });
 });
 
+test('every attempt is counted once, by protocol, mechanism and outcome', async () => {
+  let isDown = false;
+  const users = directory();
+  const fixture = start({
+    ...users,
+    accountByLogin: (login) =>
+      isDown ? Promise.reject(new MailError({ kind: 'unavailable' })) : users.accountByLogin(login),
+  });
+  await logIn(fixture, 'alice@example.org', 'right');
+  await logIn(fixture, 'alice@example.org', 'wrong');
+  await logIn(fixture, 'nobody@example.org', 'right');
+  isDown = true;
+  await expect(logIn(fixture, 'alice@example.org', 'right')).rejects.toThrow();
+  const { values } = await fixture.metrics.authAttempts.get();
+  expect(values.map(({ labels, value }) => [labels.protocol, labels.mechanism, labels.outcome, value])).toEqual([
+    ['imap', 'PLAIN', 'ok', 1],
+    ['imap', 'PLAIN', 'wrong-password', 1],
+    ['imap', 'PLAIN', 'no-such-account', 1],
+    ['imap', 'PLAIN', 'unavailable', 1],
+  ]);
+});
+
 test('development mode opens any name of our domains, says so, and makes the account', async () => {
   const users = directory();
   const fixture = start(users, true);

@@ -16,7 +16,7 @@ export type AuthenticatorOptions = {
   readonly directory: LoginDirectory;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly metrics: Pick<Metrics, 'loginCache'>;
+  readonly metrics: Pick<Metrics, 'loginCache' | 'authAttempts'>;
   /** Any password opens any name of a domain of ours; its account is made at the first login. */
   readonly developmentMode: boolean;
 };
@@ -42,6 +42,21 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
   }
 
   async authenticate(attempt: LoginAttempt): Promise<LoginOutcome> {
+    const count = (outcome: string): void => {
+      const { protocol, mechanism } = attempt;
+      this.#options.metrics.authAttempts.inc({ protocol, mechanism, outcome });
+    };
+    try {
+      const outcome = await this.#decide(attempt);
+      count(outcome.ok ? 'ok' : outcome.reason);
+      return outcome;
+    } catch (error) {
+      count('unavailable');
+      throw error;
+    }
+  }
+
+  async #decide(attempt: LoginAttempt): Promise<LoginOutcome> {
     if (this.#options.developmentMode) return this.#admit(attempt);
     const account = await this.#options.directory.accountByLogin(attempt.login);
     const prepared = preparePassword(attempt.password);

@@ -1,6 +1,5 @@
 import type { SMTPServerAuthentication } from 'smtp-server';
 import type { Logger } from '#shared/observe/logger.ts';
-import type { Metrics } from '#shared/observe/metrics.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { Authenticator } from '#server/accounts/authenticator.ts';
 import { replies, SmtpRefusal } from './fault-to-reply.ts';
@@ -8,10 +7,7 @@ import type { SmtpUser } from './transaction.ts';
 
 /** SMTP AUTH (RFC 4954) with PLAIN (RFC 4616) and LOGIN. Refuses with 535 or, while nobody can know, with 454. */
 export async function logIn(
-  {
-    authenticator,
-    metrics,
-  }: { readonly authenticator: Authenticator; readonly metrics: Pick<Metrics, 'authAttempts'> },
+  { authenticator }: { readonly authenticator: Authenticator },
   given: SMTPServerAuthentication,
   remoteAddress: string,
   log: Logger,
@@ -24,10 +20,7 @@ export async function logIn(
     log.info({ event: 'auth.fail', ...about, reason: 'other-identity' }, 'login refused');
     throw new SmtpRefusal(replies.wrongCredentials);
   }
-  const count = (outcome: string): void =>
-    metrics.authAttempts.inc({ protocol: 'submission', mechanism: method, outcome });
   const outcome = await authenticate();
-  count(outcome.ok ? 'ok' : outcome.reason);
   if (!outcome.ok) {
     log.info({ event: 'auth.fail', ...about, reason: outcome.reason }, 'login refused');
     throw new SmtpRefusal(replies.wrongCredentials);
@@ -46,7 +39,6 @@ export async function logIn(
       });
     } catch (error) {
       if (!(error instanceof MailError)) throw error;
-      count(error.fault.kind);
       log.warn({ event: 'auth.fail', ...about, reason: error.fault.kind }, 'login could not be checked');
       throw new SmtpRefusal(replies.authenticationUnavailable, { cause: error });
     }

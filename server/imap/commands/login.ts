@@ -1,6 +1,5 @@
 /** LOGIN and AUTHENTICATE (RFC 3501 sections 6.2.2 and 6.2.3, RFC 4959). */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LoginOutcome } from '#server/accounts/authenticator.ts';
 import { decodePlain, type PasswordCredentials } from '#server/sasl/plain.ts';
 import { SyntaxFault } from '#shared/text/scanner.ts';
 import { conditionResponse } from '../grammar/response.ts';
@@ -48,16 +47,9 @@ async function verify(
   { login, password }: PasswordCredentials,
   mechanism: 'PLAIN' | 'LOGIN',
 ): Promise<Outcome> {
-  const { authenticator, metrics } = session.services;
+  const { authenticator } = session.services;
   const { remoteAddress } = session.connection;
-  let outcome: LoginOutcome;
-  try {
-    outcome = await authenticator.authenticate({ login, password, protocol: 'imap', mechanism, remoteAddress });
-  } catch (error) {
-    metrics.authAttempts.inc({ protocol: 'imap', mechanism, outcome: 'unavailable' });
-    throw error;
-  }
-  metrics.authAttempts.inc({ protocol: 'imap', mechanism, outcome: outcome.ok ? 'ok' : outcome.reason });
+  const outcome = await authenticator.authenticate({ login, password, protocol: 'imap', mechanism, remoteAddress });
   if (!outcome.ok) {
     session.logger.info({ event: 'auth.fail', login, mechanism, reason: outcome.reason }, 'login refused');
     return refuse(session);
