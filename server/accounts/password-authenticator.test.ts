@@ -155,6 +155,35 @@ test('many connections with one password at once share its hash', async () => {
   expect(vi.mocked(verifyPassword).mock.calls.length).toBe(before + 1);
 });
 
+test('the same wrong password many times at once costs one hash, whether the name is known or not', async () => {
+  const fixture = start(directory());
+  await logIn(fixture, 'nobody@example.org', 'first');
+  for (const login of ['alice@example.org', 'nobody@example.org']) {
+    const before = vi.mocked(verifyPassword).mock.calls.length;
+    await Promise.all(Array.from({ length: 10 }, () => logIn(fixture, login, 'wrong')));
+    // Alice has two credentials.
+    const hashed = vi.mocked(verifyPassword).mock.calls.length - before;
+    expect(hashed).toBe(login === 'alice@example.org' ? 2 : 1);
+  }
+});
+
+test('one network that guesses keeps another waiting for two hashes at most, and no cached login at all', async () => {
+  const fixture = start(directory());
+  const ended: string[] = [];
+  const from = async (name: string, login: string, password: string, remoteAddress: string): Promise<void> => {
+    const about = { protocol: 'imap', mechanism: 'PLAIN' } as const;
+    const { ok } = await fixture.authenticator.authenticate({ login, password, remoteAddress, ...about });
+    ended.push(`${name} ${ok}`);
+  };
+  await from('alice', 'alice@example.org', 'right', '192.0.2.1');
+  const guesses = Array.from({ length: 20 }, (_, n) => from('guess', 'nobody@example.org', `${n}`, '198.51.100.6'));
+  const alice = from('cached', 'alice@example.org', 'right', '192.0.2.1');
+  const weak = from('new', 'weak@example.org', 'weak', '192.0.2.2');
+  await Promise.all([...guesses, alice, weak]);
+  expect(ended.indexOf('cached true')).toBe(1);
+  expect(ended.indexOf('new true')).toBeLessThan(6);
+});
+
 test('a hash that is weaker than new ones is renewed at the next login', async () => {
   const users = directory();
   const fixture = start(users);

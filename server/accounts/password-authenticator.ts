@@ -10,6 +10,7 @@ import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import type { Authenticator, LoginAttempt, LoginOutcome } from './authenticator.ts';
 import { LastUse } from './last-use.ts';
+import { NetworkTurns } from './network-turns.ts';
 import { VerifiedLogins } from './verified-logins.ts';
 
 export type AuthenticatorOptions = {
@@ -20,6 +21,12 @@ export type AuthenticatorOptions = {
   /** Any password opens any name of a domain of ours; its account is made at the first login. */
   readonly developmentMode: boolean;
 };
+
+/**
+ * Passwords that are looked at together. The hashes' own turns (shared/directory/turns.ts) are as many: what waits,
+ * waits here, where it is fair.
+ */
+const atOnce = 2;
 
 /** To be disposed of when no more logins come: it then writes when credentials were used last. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator & AsyncDisposable {
@@ -32,6 +39,7 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
   readonly #lastUse: LastUse;
   /** Hashes being computed, by what they decide: a client's many connections come with one password at once. */
   readonly #running = new Map<string, Promise<boolean>>();
+  readonly #turns = new NetworkTurns(atOnce);
   /** Of a password that nobody has; what is hashed for names that nobody has. */
   #decoy: Promise<string> | null = null;
 
@@ -61,12 +69,12 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
     const account = await this.#options.directory.accountByLogin(attempt.login);
     const prepared = preparePassword(attempt.password);
     if (!account || account.credentials.length === 0) {
-      await this.#hashForNothing(prepared);
+      await this.#hashForNothing(prepared, attempt);
       return { ok: false, reason: account ? 'wrong-password' : 'no-such-account' };
     }
-    const used = prepared === null ? null : await this.#findCredential(account, prepared);
+    const used = prepared === null ? null : await this.#findCredential(account, prepared, attempt);
     if (!used) {
-      if (prepared === null) await this.#hashForNothing(null);
+      if (prepared === null) await this.#hashForNothing(null, attempt);
       return { ok: false, reason: 'wrong-password' };
     }
     // Said only to who knows the password.
@@ -79,7 +87,11 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
     await this.#lastUse[Symbol.asyncDispose]();
   }
 
-  async #findCredential(account: LoginAccount, prepared: string): Promise<LoginCredential | null> {
+  async #findCredential(
+    account: LoginAccount,
+    prepared: string,
+    { remoteAddress }: LoginAttempt,
+  ): Promise<LoginCredential | null> {
     const { accountId, credentials } = account;
     const keyed = credentials.map(
       (credential) => [credential, this.#verified.key(accountId, credential, prepared)] as const,
@@ -88,15 +100,16 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
     this.#options.metrics.loginCache.inc({ outcome: known ? 'hit' : 'miss' });
     if (known) return known[0];
     for (const [credential, key] of keyed) {
-      if (await this.#verifyOnce(account, credential, prepared, key)) return credential;
+      const verify = (): Promise<boolean> => this.#verify(account, credential, prepared, key);
+      if (await this.#once(key, () => this.#turns.take(remoteAddress, verify))) return credential;
     }
     return null;
   }
 
-  #verifyOnce(account: LoginAccount, credential: LoginCredential, prepared: string, key: string): Promise<boolean> {
+  #once(key: string, verify: () => Promise<boolean>): Promise<boolean> {
     const running = this.#running.get(key);
     if (running) return running;
-    const started = this.#verify(account, credential, prepared, key).finally(() => this.#running.delete(key));
+    const started = verify().finally(() => this.#running.delete(key));
     this.#running.set(key, started);
     return started;
   }
@@ -120,9 +133,13 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
     return true;
   }
 
-  async #hashForNothing(prepared: string | null): Promise<void> {
+  /** As long as a wrong password takes, also where the same one comes several times at once. */
+  async #hashForNothing(prepared: string | null, { login, remoteAddress }: LoginAttempt): Promise<void> {
     this.#decoy ??= hashPassword('decoy');
-    await verifyPassword(prepared ?? 'no password', await this.#decoy);
+    const decoy = await this.#decoy;
+    const nobody = { id: login.toLowerCase(), version: 0n };
+    const verify = (): Promise<boolean> => verifyPassword(prepared ?? 'no password', decoy);
+    await this.#once(this.#verified.key(null, nobody, prepared ?? ''), () => this.#turns.take(remoteAddress, verify));
   }
 
   async #admit({ login, protocol, mechanism, remoteAddress }: LoginAttempt): Promise<LoginOutcome> {

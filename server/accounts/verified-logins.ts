@@ -22,8 +22,8 @@ export class VerifiedLogins {
     this.#clock = clock;
   }
 
-  /** Names this password of this credential; says nothing to anybody else. */
-  key(accountId: AccountId, { id, version }: LoginCredential, prepared: string): string {
+  /** Names this password of this credential (null: of a name that has none); says nothing to anybody else. */
+  key(accountId: AccountId | null, { id, version }: Pick<LoginCredential, 'id' | 'version'>, prepared: string): string {
     return createHmac('sha256', this.#secret).update(`${accountId}\0${id}\0${version}\0${prepared}`).digest('base64');
   }
 

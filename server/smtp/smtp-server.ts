@@ -2,9 +2,9 @@
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { SMTPServer } from 'smtp-server';
+import { networkOf } from '#shared/base/ip-network.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
-import { networkOf } from '#server/wire/listener.ts';
 import type { TlsContext } from '#server/wire/tls-context.ts';
 import { replies, replyText } from './fault-to-reply.ts';
 import { libraryOptions, SmtpConnection } from './smtp-connection.ts';

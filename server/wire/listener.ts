@@ -1,4 +1,5 @@
-import { createServer, isIPv6, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
+import { networkOf } from '#shared/base/ip-network.ts';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 import { Connection, ConnectionLost, defaultConnectionOptions, type ConnectionOptions } from './connection.ts';
 import type { TlsContext } from './tls-context.ts';
@@ -187,17 +188,4 @@ export function listenFault(
     default:
       return error;
   }
-}
-
-/** What one client can easily have many of counts as one: an IPv6 /64 network. */
-export function networkOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [head = '', tail] = address.split('::');
-  const groups = head.split(':').filter((group) => group !== '');
-  if (tail !== undefined) {
-    const after = tail.split(':').filter((group) => group !== '');
-    while (groups.length + after.length < 8) groups.push('0');
-    groups.push(...after);
-  }
-  return groups.slice(0, 4).join(':');
 }
