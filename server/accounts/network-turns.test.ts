@@ -14,7 +14,7 @@ function start(most: number) {
         return new Promise<void>((resolve) => running.push(resolve));
       }),
     /** Ends the oldest one and lets the next begin. */
-    async end() {
+    end: async (): Promise<void> => {
       running.shift()?.();
       await new Promise((resolve) => setImmediate(resolve));
     },
