@@ -6,7 +6,7 @@ import path from 'node:path';
 import { dataPaths, type ServerConfig } from '#shared/config/server-config.ts';
 import { createDatabase, type PostgresDatabase } from '#shared/db/client.ts';
 import { migrate } from '#shared/db/migrate.ts';
-import { openKeyring } from '#shared/directory/keyring.ts';
+import { openKeyringOf } from '#shared/directory/credentials.ts';
 import { Health } from '#shared/observe/health.ts';
 import { createMetrics, type Metrics } from '#shared/observe/metrics.ts';
 import { DatabaseWatch } from './database-watch.ts';
@@ -154,7 +154,7 @@ async function applyManifests(foundation: Foundation, database: PostgresDatabase
   const { config, logger, metrics, stack } = foundation;
   const paths = dataPaths(config);
   const mayCreate = config.isLocal && config.keyringFile === null;
-  const keyring = await openKeyring(paths.keyring, mayCreate ? 'create' : 'refuse');
+  const keyring = await openKeyringOf(database.db, paths.keyring, mayCreate);
   if (config.manifestsDirectory === null) return null;
   const followed = await followManifests({
     db: database.db,

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AccountId } from '#shared/base/ids.ts';
 import { createDatabase } from '#shared/db/client.ts';
@@ -5,7 +8,7 @@ import type { PostgresDatabase } from '#shared/db/client.ts';
 import { transact } from '#shared/db/tx.ts';
 import { createTestDatabase } from '../../test/harness/database.ts';
 import type { TestDatabase } from '../../test/harness/database.ts';
-import { deriveVerifiers, isPasswordOf, setPrimaryPassword } from './credentials.ts';
+import { deriveVerifiers, isPasswordOf, openKeyringOf, setPrimaryPassword } from './credentials.ts';
 import { createKeyring } from './keyring.ts';
 import { verifyPassword } from './password.ts';
 import { matchesScramVerifier, parseScramVerifier } from './scram.ts';
@@ -78,4 +81,33 @@ test('a verifier put into another account’s row does not open', async () => {
   await setPassword(bob, 'of bob');
   const stolen = { ...(await credentialOf(bob)), scram_sha256: (await credentialOf(alice)).scram_sha256 };
   await expect(isPasswordOf(stolen, keyring, 'of alice')).rejects.toThrow();
+});
+
+test('a keyring is made for a database in which nothing is sealed, and for no other', async () => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'keyring-of-'));
+  await using empty = await createTestDatabase();
+  await using unsealed = createDatabase({ url: empty.url });
+  const file = (name: string): string => path.join(folder, name);
+  const made = await openKeyringOf(unsealed.db, file('made'), true);
+  expect(made.open(made.seal(Buffer.from('x'), 'c'), 'c').toString()).toBe('x');
+  await expect(openKeyringOf(unsealed.db, file('lost'), false)).rejects.toMatchObject({ exitCode: 78 });
+
+  const [alice = 0n as AccountId] = accounts;
+  await setPassword(alice, 'first');
+  await expect(openKeyringOf(database.db, file('lost'), true)).rejects.toMatchObject({
+    exitCode: 78,
+    message: expect.stringContaining('there is none') as string,
+  });
+  await expect(openKeyringOf(database.db, file('made'), true)).rejects.toMatchObject({
+    exitCode: 78,
+    message: `the keyring ${file('made')} does not open what the database holds (key k)`,
+  });
+  // The right name, another key.
+  const other = { active: 'k', keys: { k: Buffer.alloc(32, 8).toString('base64') } };
+  await writeFile(file('other'), JSON.stringify(other), { mode: 0o600 });
+  await expect(openKeyringOf(database.db, file('other'), true)).rejects.toMatchObject({ exitCode: 78 });
+  const right = { active: 'k', keys: { k: Buffer.alloc(32, 7).toString('base64') } };
+  await writeFile(file('right'), JSON.stringify(right), { mode: 0o600 });
+  await openKeyringOf(database.db, file('right'), true);
+  await rm(folder, { recursive: true });
 });

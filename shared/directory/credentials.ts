@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { sql, type Kysely } from 'kysely';
 import type { AccountId } from '#shared/base/ids.ts';
+import { ProgramFault } from '#shared/base/program-fault.ts';
 import type { Database } from '#shared/db/schema.ts';
+import { openKeyring } from './keyring.ts';
 import type { Keyring } from './keyring.ts';
 import { hashPassword } from './password.ts';
 import { formatScramVerifier, makeScramVerifier, matchesScramVerifier, parseScramVerifier } from './scram.ts';
@@ -82,14 +84,48 @@ export type SealedCredential = {
  * keyring, or the row was tampered with.
  */
 export async function isPasswordOf(row: SealedCredential, keyring: Keyring, prepared: string): Promise<boolean> {
-  const sealed = { keyId: row.seal_key_id, bytes: row.scram_sha256 };
-  const verifier = keyring.open(sealed, sealContext(row.account_id, row.id, 'SCRAM-SHA-256'));
-  return matchesScramVerifier(prepared, parseScramVerifier(verifier.toString()));
+  return matchesScramVerifier(prepared, parseScramVerifier(openVerifier(row, keyring).toString()));
 }
 
-/** Whether anything in the database needs the keyring that sealed it: then no other may be made in its place. */
-export async function hasSealedValues(db: Kysely<Database>): Promise<boolean> {
-  return (await db.selectFrom('credential').select('id').limit(1).executeTakeFirst()) !== undefined;
+/**
+ * The keyring that belongs to this database, from a file. `mayCreate`: a database in which nothing is sealed gets a
+ * new one where the file is missing. ProgramFault 78: there is none, or it doesn't open what the database holds.
+ */
+export async function openKeyringOf(db: Kysely<Database>, file: string, mayCreate: boolean): Promise<Keyring> {
+  const samples = await sealedSamples(db);
+  const keyring = await openKeyring(file, mayCreate && samples.length === 0 ? 'create' : 'refuse');
+  for (const sample of samples) {
+    try {
+      openVerifier(sample, keyring);
+    } catch (cause) {
+      throw wrongKeyring(sample.seal_key_id, file, cause);
+    }
+  }
+  return keyring;
+}
+
+function wrongKeyring(keyId: string, file: string, cause: unknown): ProgramFault {
+  return new ProgramFault(
+    78,
+    `the keyring ${file} does not open what the database holds (key ${keyId})`,
+    'Put back the keyring that was made together with this database; servers of one database have one keyring.',
+    { cause },
+  );
+}
+
+/** One credential for each key that sealed any. */
+async function sealedSamples(db: Kysely<Database>): Promise<readonly SealedCredential[]> {
+  return db
+    .selectFrom('credential')
+    .distinctOn('seal_key_id')
+    .select(['account_id', 'id', 'scram_sha256', 'seal_key_id'])
+    .orderBy('seal_key_id')
+    .execute();
+}
+
+function openVerifier(row: SealedCredential, keyring: Keyring): Buffer {
+  const sealed = { keyId: row.seal_key_id, bytes: row.scram_sha256 };
+  return keyring.open(sealed, sealContext(row.account_id, row.id, 'SCRAM-SHA-256'));
 }
 
 /** Binds a sealed verifier to its row and column. */
