@@ -59,37 +59,45 @@ describe('kill -9 of the server under load', () => {
     return startService({ databaseUrl, dataDirectory: path.join(folder, 'data'), ports });
   }
 
-  function kill(): void {
+  /** What waits for its reply now may be committed and unanswered: it may be there twice. Nothing else may. */
+  function kill(load: SmtpLoad): void {
     service.process.kill('SIGKILL');
+    for (const [id, phase] of load.phases) if (phase === 'waiting') maybeTwice.add(id);
   }
 
-  /** Waits for the moment and kills in the same turn; true when the kill hit it. */
+  /** Waits for the moment and kills in the same turn of the event loop; true when the kill hit it. */
   async function killAt(moment: Moment, load: SmtpLoad): Promise<boolean> {
-    const waitingAtKill = (): readonly string[] =>
-      [...load.phases].filter(([, phase]) => phase === 'waiting').map(([id]) => id);
+    const isHit = await hit(moment, load);
+    if (!isHit) kill(load);
+    return isHit;
+  }
+
+  async function hit(moment: Moment, load: SmtpLoad): Promise<boolean> {
+    let isHit = false;
+    const killNow = (): void => {
+      kill(load);
+      isHit = true;
+    };
     switch (moment) {
-      case 'inside-data': {
+      case 'inside-data':
         load.dwellMs = 30;
-        const isHit = await until(() => load.count('data') > 0);
-        kill();
+        if (await until(() => load.count('data') > 0)) killNow();
         return isHit;
-      }
       case 'batch-forms': {
-        // The statement of one batch is answered late; what comes meanwhile collects behind it.
-        gate.hold();
-        const isHit = await until(() => load.count('waiting') === sessions);
-        for (const id of waitingAtKill()) maybeTwice.add(id);
-        kill();
+        // The answer to one batch is kept back; what comes meanwhile collects behind it.
+        using _sent = gate.once('sent', () => gate.hold());
+        if (await until(() => gate.isHolding && load.count('waiting') === sessions)) killNow();
         return isHit;
       }
-      case 'commit-sent':
+      case 'commit-sent': {
+        using _sent = gate.once('sent', killNow);
+        await until(() => isHit);
+        return isHit;
+      }
       case 'committed': {
-        gate.hold();
-        let isHit = false;
-        using _waiter = gate.once(moment === 'committed' ? 'answered' : 'sent', () => {
-          kill();
-          for (const id of waitingAtKill()) maybeTwice.add(id);
-          isHit = true;
+        using _sent = gate.once('sent', () => gate.hold());
+        using _answered = gate.once('answered', () => {
+          if (gate.isHolding) killNow();
         });
         await until(() => isHit);
         return isHit;

@@ -37,7 +37,11 @@ export class PostgresGate implements AsyncDisposable {
     return (this.#server.address() as net.AddressInfo).port;
   }
 
-  /** From now on answers to watched statements stay here. */
+  get isHolding(): boolean {
+    return this.#holding;
+  }
+
+  /** From now on answers to watched statements stay here, also to one that was sent in this turn. */
   hold(): void {
     this.#holding = true;
   }
