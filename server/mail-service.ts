@@ -123,7 +123,7 @@ function smtpOptions({ name, host, port, tls }: PlannedListener, { config }: Fou
     host,
     port,
     hostname,
-    postmaster: `postmaster@${hostname}`,
+    postmaster: config.postmasterAddress ?? `postmaster@${hostname}`,
     developmentMode,
     normaliseLineEndings: config.bareNewlines === 'normalise',
     maxMessageBytes,

@@ -183,6 +183,14 @@ export type RecipientVerdict =
 export interface RecipientDirectory {
   /** `declaredBytes` is MAIL's SIZE, 0 where none was given. Throws unavailable when the directory can't be read. */
   resolveRecipient(address: string, declaredBytes: number): Promise<RecipientVerdict>;
-  /** May this account send with this envelope sender: its address, one that leads to it alone, or a sub-address. */
+  /**
+   * "postmaster" of the oldest of our domains that has this address, else of the oldest whose catch-all would take it.
+   * Null: there is none. Throws unavailable when the directory can't be read.
+   */
+  findPostmaster(): Promise<string | null>;
+  /**
+   * May this account send with this envelope sender: its address, one that leads to it alone, or a sub-address. Not
+   * while it is suspended.
+   */
   maySendAs(accountId: AccountId, address: string): Promise<boolean>;
 }

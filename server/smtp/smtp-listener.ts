@@ -56,7 +56,7 @@ class LibraryListener implements SmtpListener {
     this.#options = options;
     this.#services = services;
     this.#server = new SmtpServer(options, services);
-    this.#rules = new EnvelopeRules(services.directory, options);
+    this.#rules = new EnvelopeRules(services.directory, options, services.logger);
     this.#bind();
   }
 

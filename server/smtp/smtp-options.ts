@@ -15,7 +15,7 @@ export type SmtpOptions = {
   readonly port: number;
   /** Our name in the greeting and in Received. */
   readonly hostname: string;
-  /** Who gets mail to <postmaster> without a domain (RFC 5321 section 4.5.1). */
+  /** Who gets mail to <postmaster> without a domain; where nobody does, the directory's postmaster. */
   readonly postmaster: string;
   /** Mail is taken without AUTH on every port, and AUTH is offered on every port, in clear too. */
   readonly developmentMode: boolean;

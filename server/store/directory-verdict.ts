@@ -33,6 +33,16 @@ export function recipientVerdict(
   return { kind: 'local', accounts: active.map(({ accountId, address }) => ({ accountId, address })) };
 }
 
+/** Whether the address that resolved so is this account's alone, and the account may be used. */
+export function isSenderOf(
+  accountId: AccountId,
+  resolution: Resolution,
+  accounts: ReadonlyMap<AccountId, RecipientAccount>,
+): boolean {
+  if (resolution.kind !== 'accounts' || resolution.accountIds.length !== 1) return false;
+  return resolution.accountIds[0] === accountId && accounts.get(accountId)?.isSuspended === false;
+}
+
 function isFull({ quotaBytes, usedBytes }: RecipientAccount, declaredBytes: number): boolean {
   // A size that was not declared is one byte at least.
   return quotaBytes !== null && usedBytes + BigInt(Math.max(1, declaredBytes)) > quotaBytes;

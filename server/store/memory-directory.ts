@@ -6,7 +6,7 @@ import type { AddressFacts, DirectoryFacts, DomainFacts } from '#shared/director
 import { canonicalAddress, formatAddress, parseAddress } from '#shared/text/address.ts';
 import type { MailAddress } from '#shared/text/address.ts';
 import type { RecipientDirectory } from '#server/mail/ports.ts';
-import { recipientVerdict } from './directory-verdict.ts';
+import { isSenderOf, recipientVerdict } from './directory-verdict.ts';
 import type { RecipientAccount } from './directory-verdict.ts';
 
 export type MemoryDirectoryContents = {
@@ -89,10 +89,17 @@ export function createMemoryDirectory(contents: MemoryDirectoryContents): Memory
       if (!address) return { kind: 'unknown' };
       return recipientVerdict(resolveRecipient(address, facts), accounts, declaredBytes);
     },
+    async findPostmaster() {
+      const open = contents.domains.filter(({ suspended = false }) => !suspended);
+      const match = (name: string): AddressFacts | undefined => addresses.get(`postmaster@${name}`);
+      const found =
+        open.find(({ name }) => !['retained', undefined].includes(match(name)?.kind)) ??
+        open.find(({ name, catchAll }) => match(name) === undefined && catchAll !== undefined);
+      return found ? `postmaster@${found.name}` : null;
+    },
     async maySendAs(accountId, text) {
       const address = parseAddress(text);
-      const resolution = address && resolveRecipient(address, facts);
-      return resolution?.kind === 'accounts' && resolution.accountIds.join() === String(accountId);
+      return address !== null && isSenderOf(accountId, resolveRecipient(address, facts), accounts);
     },
     accountByLogin: (login) => Promise.resolve(toLogin(findAccount(login))),
     async noteUse(keys, at) {

@@ -11,7 +11,7 @@ import { canonicalAddress, formatAddress, parseAddress } from '#shared/text/addr
 import type { MailAddress } from '#shared/text/address.ts';
 import type { RecipientDirectory } from '#server/mail/ports.ts';
 import { directoryFault } from './directory-fault.ts';
-import { recipientVerdict } from './directory-verdict.ts';
+import { isSenderOf, recipientVerdict } from './directory-verdict.ts';
 import type { RecipientAccount } from './directory-verdict.ts';
 
 /** One domain that was asked for, with one of the addresses that match there, if any. */
@@ -46,15 +46,36 @@ export function createPgDirectory(db: Kysely<Database>): RecipientDirectory {
       const { facts, accounts } = await readFacts(db, address);
       return recipientVerdict(resolveRecipient(address, facts), accounts, declaredBytes);
     },
+    async findPostmaster() {
+      try {
+        const found = await postmasterDomain().execute(db);
+        return found.rows[0] ? formatAddress({ localPart: postmaster, domain: found.rows[0].name }) : null;
+      } catch (error) {
+        throw directoryFault(error);
+      }
+    },
     async maySendAs(accountId, text) {
       const address = parseAddress(text);
       if (!address) return false;
-      const resolution = resolveRecipient(address, (await readFacts(db, address)).facts);
-      return (
-        resolution.kind === 'accounts' && resolution.accountIds.length === 1 && resolution.accountIds[0] === accountId
-      );
+      const { facts, accounts } = await readFacts(db, address);
+      return isSenderOf(accountId, resolveRecipient(address, facts), accounts);
     },
   };
+}
+
+const postmaster = 'postmaster';
+
+function postmasterDomain() {
+  return sql<{ readonly name: string }>`/*postmaster-domain*/
+    select domain.name from domain
+      left join address on address.domain_id = domain.id and address.local_part = ${postmaster}
+      left join account on account.id = address.account_id
+      left join alias on alias.id = address.alias_id
+      where domain.retained_at is null and not domain.suspended
+        and account.retained_at is null and alias.retained_at is null
+        and (address.local_part is not null or domain.catch_all_local is not null)
+      order by address.local_part is null, domain.id
+      limit 1`;
 }
 
 async function readFacts(db: Kysely<Database>, address: MailAddress): Promise<Facts> {

@@ -5,6 +5,7 @@
 import os from 'node:os';
 import { defaultMaxMessageBytes } from '#shared/base/limits.ts';
 import {
+  addressType,
   choicesType,
   choiceType,
   databaseUrlType,
@@ -85,6 +86,14 @@ export const settings = {
     presets: { local: 'localhost' },
     help: 'The name of this server in greetings, Received fields and its self-signed certificate.',
   }),
+  postmasterAddress: setting({
+    names: ['POSTMASTER_ADDRESS'],
+    group: 'Modes',
+    type: optionalType(addressType),
+    standard: '',
+    standardHelp: '`postmaster` at MAIL_HOSTNAME',
+    help: 'Who gets mail to `<postmaster>` without a domain (RFC 5321 section 4.5.1). Where that is no address of this server, it goes to `postmaster` of the oldest local domain that has one.',
+  }),
   databaseUrl: setting({
     names: ['DATABASE_URL'],
     group: 'Data',
@@ -121,7 +130,7 @@ export const settings = {
     type: optionalType(pathType),
     standard: '',
     standardHelp: '`keyring` in DATA_DIR',
-    help: 'Keys that seal secrets in the database; back them up, what they sealed opens with nothing else. `run --local` makes the file on the first start; elsewhere it must be there (`postrider make-keyring FILE` makes one).',
+    help: 'Keys that seal secrets in the database; back them up, what they sealed opens with nothing else. `run --local` makes the file while nothing in the database is sealed yet; elsewhere it must be there (`postrider make-keyring FILE` makes one).',
   }),
   spoolDirectory: setting({
     names: ['SPOOL_DIR'],

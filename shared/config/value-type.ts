@@ -164,6 +164,16 @@ export const domainType: ValueType<string> = {
   print: (domain) => domain,
 };
 
+/** A mail address, unquoted; whether it leads anywhere is the directory's matter. */
+export const addressType: ValueType<string> = {
+  name: 'address',
+  parse: (text) =>
+    text.length <= 254 && /^[^\s@<>"\x00-\x1f\x7f]+@[^\s@<>"\x00-\x1f\x7f]+$/.test(text)
+      ? good(text)
+      : write('a mail address such as postmaster@example.org'),
+  print: (address) => address,
+};
+
 export const databaseUrlType: ValueType<Secret> = {
   name: 'URL',
   parse(text) {

@@ -65,6 +65,7 @@ test('a database that can’t be reached is "unavailable", never "unknown"', asy
   const unavailable = { fault: { kind: 'unavailable' } };
   await expect(recipients.resolveRecipient('alice@example.org', 0)).rejects.toMatchObject(unavailable);
   await expect(recipients.maySendAs(1n as AccountId, 'alice@example.org')).rejects.toMatchObject(unavailable);
+  await expect(recipients.findPostmaster()).rejects.toMatchObject(unavailable);
   await expect(logins.accountByLogin('alice@example.org')).rejects.toMatchObject(unavailable);
   await expect(logins.findOrMakeAccount('alice@example.org')).rejects.toMatchObject(unavailable);
 });

@@ -13,8 +13,8 @@ export type DirectoryUnderTest = {
   readonly lastUse: (accountId: AccountId, id: string) => Promise<Date | null>;
 };
 
-export const primaryId = '00000000-0000-4000-8000-000000000001';
-export const appId = '00000000-0000-4000-8000-000000000002';
+const primaryId = '00000000-0000-4000-8000-000000000001';
+const appId = '00000000-0000-4000-8000-000000000002';
 const day = new Date('2026-03-01T10:00:00Z');
 
 const contents: MemoryDirectoryContents = {
@@ -135,6 +135,67 @@ export function directoryContract(
     ])('alice may send as %j: %s', async (address, expected) => {
       const { recipients, accountId } = await make(contents);
       expect(await recipients.maySendAs(accountId('alice@example.org'), address)).toBe(expected);
+    });
+
+    test('a suspended account may not send', async () => {
+      const { recipients, accountId } = await make(contents);
+      expect(await recipients.maySendAs(accountId('stopped@example.org'), 'stopped@example.org')).toBe(false);
+      expect(await recipients.maySendAs(accountId('erin@closed.test'), 'erin@closed.test')).toBe(false);
+    });
+
+    test.each([
+      ['none', { domains: [{ name: 'a.test' }], accounts: [{ address: 'x@a.test' }] }, null],
+      [
+        'that of the oldest domain that has one',
+        {
+          domains: [{ name: 'none.test' }, { name: 'old.test' }, { name: 'new.test' }],
+          accounts: [{ address: 'postmaster@new.test' }, { address: 'x@old.test', aliases: ['Postmaster@old.test'] }],
+        },
+        'postmaster@old.test',
+      ],
+      [
+        'an alias',
+        {
+          domains: [{ name: 'a.test' }],
+          accounts: [{ address: 'x@a.test' }],
+          aliases: [{ address: 'postmaster@a.test', members: ['x@a.test'] }],
+        },
+        'postmaster@a.test',
+      ],
+      [
+        'an address before a catch-all',
+        {
+          domains: [{ name: 'a.test', catchAll: 'x@a.test' }, { name: 'b.test' }],
+          accounts: [{ address: 'x@a.test' }, { address: 'postmaster@b.test' }],
+        },
+        'postmaster@b.test',
+      ],
+      [
+        'a catch-all',
+        {
+          domains: [{ name: 'a.test' }, { name: 'b.test', catchAll: 'x@a.test' }],
+          accounts: [{ address: 'x@a.test' }, { address: 'postmaster@a.test', retained: true }],
+        },
+        'postmaster@b.test',
+      ],
+      [
+        'none of a suspended domain, and no deleted one before a catch-all',
+        {
+          domains: [
+            { name: 'a.test', suspended: true },
+            { name: 'b.test', catchAll: 'x@b.test' },
+          ],
+          accounts: [
+            { address: 'postmaster@a.test' },
+            { address: 'x@b.test' },
+            { address: 'postmaster@b.test', retained: true },
+          ],
+        },
+        null,
+      ],
+    ] satisfies [string, MemoryDirectoryContents, string | null][])('postmaster: %s', async (_, given, expected) => {
+      const { recipients } = await make(given);
+      expect(await recipients.findPostmaster()).toBe(expected);
     });
 
     test('a full mailbox may send', async () => {

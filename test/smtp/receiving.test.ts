@@ -83,6 +83,23 @@ test('bounces: the sender may be empty', async () => {
   expect((await bench.inbox(bench.alice))[0]).toMatch(/^Return-Path: <>\r\n/);
 });
 
+test('<postmaster> goes to the directory’s where the configured address is not here', async () => {
+  using client = await open({
+    options: { postmaster: 'postmaster@mx.elsewhere.test' },
+    directory: { findPostmaster: async () => 'bob@home.test' },
+  });
+  await client.begin('POSTMASTER');
+  expect(await client.data(message)).toMatch(/^250 /);
+  expect(await bench.inbox(bench.bob)).toHaveLength(1);
+});
+
+test('where nobody is postmaster it is 550, and the log tells what to do', async () => {
+  using client = await open({ options: { postmaster: 'gone@home.test' } });
+  await client.begin();
+  expect(await client.say('RCPT TO:<postmaster>')).toBe('550 5.1.1 No such address here');
+  expect(bench.log).toContainEqual(expect.objectContaining({ event: 'smtp.no-postmaster', level: 'warn' }));
+});
+
 test('<postmaster> needs no domain (RFC 5321 section 4.1.1.3)', async () => {
   using client = await open();
   await client.begin('Postmaster');

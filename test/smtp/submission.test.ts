@@ -104,6 +104,17 @@ test('who may be the sender, and where mail may go', async () => {
   expect(await client.say('RCPT TO:<bob@home.test>')).toMatch(/^250/);
 });
 
+test('who was suspended after the login sends nothing more, with <> neither', async () => {
+  let isSuspended = false;
+  using client = await openInTls({ directory: { maySendAs: async () => !isSuspended } });
+  await client.say(authPlain());
+  expect(await client.say('MAIL FROM:<>')).toMatch(/^250/);
+  await client.say('RSET');
+  isSuspended = true;
+  expect(await client.say('MAIL FROM:<alice@home.test>')).toMatch(/^553 5\.7\.1/);
+  expect(await client.say('MAIL FROM:<>')).toMatch(/^553 5\.7\.1/);
+});
+
 test('Date and Message-ID are added, Bcc goes, and Received tells of TLS and AUTH', async () => {
   using client = await openInTls();
   await client.say(authPlain());
