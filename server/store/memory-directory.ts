@@ -89,14 +89,7 @@ export function createMemoryDirectory(contents: MemoryDirectoryContents): Memory
       if (!address) return { kind: 'unknown' };
       return recipientVerdict(resolveRecipient(address, facts), accounts, declaredBytes);
     },
-    async findPostmaster() {
-      const open = contents.domains.filter(({ suspended = false }) => !suspended);
-      const match = (name: string): AddressFacts | undefined => addresses.get(`postmaster@${name}`);
-      const found =
-        open.find(({ name }) => !['retained', undefined].includes(match(name)?.kind)) ??
-        open.find(({ name, catchAll }) => match(name) === undefined && catchAll !== undefined);
-      return found ? `postmaster@${found.name}` : null;
-    },
+    findPostmaster: () => Promise.resolve(oldestPostmaster(contents, addresses)),
     async maySendAs(accountId, text) {
       const address = parseAddress(text);
       return address !== null && isSenderOf(accountId, resolveRecipient(address, facts), accounts);
@@ -126,6 +119,18 @@ export function createMemoryDirectory(contents: MemoryDirectoryContents): Memory
     },
     lastUse: (key) => uses.get(useKey(key)) ?? null,
   };
+}
+
+function oldestPostmaster(
+  { domains }: MemoryDirectoryContents,
+  addresses: ReadonlyMap<string, AddressFacts>,
+): string | null {
+  const open = domains.filter(({ suspended = false }) => !suspended);
+  const match = (name: string): AddressFacts | undefined => addresses.get(`postmaster@${name}`);
+  const found =
+    open.find(({ name }) => !['retained', undefined].includes(match(name)?.kind)) ??
+    open.find(({ name, catchAll }) => match(name) === undefined && catchAll !== undefined);
+  return found ? `postmaster@${found.name}` : null;
 }
 
 function useKey({ accountId, id }: CredentialKey): string {

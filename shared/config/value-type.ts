@@ -166,7 +166,7 @@ export const domainType: ValueType<string> = {
 
 /** A mail address, unquoted; whether it leads anywhere is the directory's matter. */
 export const addressType: ValueType<string> = {
-  name: 'address',
+  name: 'mail address',
   parse: (text) =>
     text.length <= 254 && /^[^\s@<>"\x00-\x1f\x7f]+@[^\s@<>"\x00-\x1f\x7f]+$/.test(text)
       ? good(text)
