@@ -23,6 +23,9 @@ export type ConnectionOptions = {
 
 export const defaultConnectionOptions: ConnectionOptions = { writeTimeoutMs: 120_000, handshakeTimeoutMs: 30_000 };
 
+/** What is sent at a time, in bytes: so much the peer has to read within the write timeout, be its link ever so slow. */
+const pieceBytes = 64 * 1024;
+
 /** Output held back before it is sent without waiting for the next read, in bytes. */
 const burstBytes = 32 * 1024;
 
@@ -44,6 +47,8 @@ export class Connection implements AsyncDisposable {
   #bytesWritten = 0;
   /** Ends the wait of a running `read`. */
   #wakeReader: ((why: 'bytes' | 'timeout' | 'interrupted') => void) | null = null;
+  /** `interrupt` was called while nobody waited: the next wait ends at once. */
+  #isInterrupted = false;
   /** Ends the wait of a running `flush` or handshake. */
   #wakeWriter: (() => void) | null = null;
   #abort: AbortController | null = null;
@@ -103,14 +108,19 @@ export class Connection implements AsyncDisposable {
         await this.flush();
         continue;
       }
+      if (this.#isInterrupted) {
+        this.#isInterrupted = false;
+        return 'interrupted';
+      }
       const why = await this.#readable(timeoutMs);
       if (why !== 'bytes') return why;
     }
   }
 
-  /** Makes a waiting `read` give 'interrupted'; without one it does nothing. */
+  /** Makes a `read` that waits give 'interrupted', or else the next one that would have to wait: none is lost. */
   interrupt(): void {
-    this.#wakeReader?.('interrupted');
+    if (this.#wakeReader) this.#wakeReader('interrupted');
+    else this.#isInterrupted = true;
   }
 
   /**
@@ -118,10 +128,11 @@ export class Connection implements AsyncDisposable {
    * until the next read that waits, `flush` or 32 KiB. Resolves when the peer keeps up; rejects with ConnectionLost.
    */
   async write(chunk: string | Buffer): Promise<void> {
-    if (this.#isClosed) throw new ConnectionLost('connection closed');
-    this.#pending.push(chunk);
-    this.#pendingBytes += chunk.length;
-    if (this.#pendingBytes >= burstBytes) await this.flush();
+    if (chunk.length <= pieceBytes) return this.#hold(chunk);
+    for (let at = 0; at < chunk.length; at += pieceBytes) {
+      const end = at + pieceBytes;
+      await this.#hold(Buffer.isBuffer(chunk) ? chunk.subarray(at, end) : chunk.slice(at, end));
+    }
   }
 
   /** Sends what is held back and waits while the peer is behind. */
@@ -188,6 +199,13 @@ export class Connection implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #hold(piece: string | Buffer): Promise<void> {
+    if (this.#isClosed) throw new ConnectionLost('connection closed');
+    this.#pending.push(piece);
+    this.#pendingBytes += piece.length;
+    if (this.#pendingBytes >= burstBytes) await this.flush();
   }
 
   #listen(socket: Socket): void {

@@ -54,6 +54,43 @@ test('a read ends with the reason there are no bytes', async () => {
   expect(answer.toString()).toBe('you may still hear this\r\n');
 });
 
+test('an interruption that comes while nobody reads ends the next wait', async () => {
+  const outcomes: unknown[] = [];
+  await using at = await open(async (connection) => {
+    connection.interrupt();
+    outcomes.push(await connection.read(5_000));
+    outcomes.push(await connection.read(20));
+  });
+  const client = await dial(at.listener.port);
+  client.resume();
+  await once(client, 'close');
+  expect(outcomes).toEqual(['interrupted', 'timeout']);
+});
+
+test('a peer on a slow link gets all of a large chunk, though it takes longer than the write timeout', async () => {
+  const bytes = 24 * 1024 * 1024;
+  const started = performance.now();
+  let tookMs = 0;
+  await using at = await open(
+    async (connection) => {
+      await connection.write(Buffer.alloc(bytes));
+      tookMs = performance.now() - started;
+    },
+    { connection: { writeTimeoutMs: 250, handshakeTimeoutMs: 1_000 } },
+  );
+  const client = await dial(at.listener.port);
+  let received = 0;
+  client.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+    client.pause();
+    setTimeout(() => client.resume(), 1);
+  });
+  await once(client, 'end');
+  expect(received).toBe(bytes);
+  expect(tookMs).toBeGreaterThan(250);
+  client.destroy();
+});
+
 test('a peer that does not read holds the writer up, and is dropped in the end', async () => {
   let written = 0;
   let failure: unknown = null;
