@@ -37,7 +37,9 @@ async function askForResponse(session: ImapSession): Promise<string | null> {
   session.expectLine();
   await session.continue('');
   const frame = await session.nextFrame(session.services.policy.loginTimeoutMs);
-  if (typeof frame === 'string' || frame.kind !== 'line') return null;
+  if (typeof frame === 'string') return null;
+  if (frame.kind === 'fault' && frame.close) await session.bye('The command can not be read');
+  if (frame.kind !== 'line') return null;
   const line = frame.line.toString('latin1');
   return line === '*' ? null : line;
 }
