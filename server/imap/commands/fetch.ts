@@ -5,7 +5,6 @@ import { forEachUidIn } from '#server/mail/mailbox-page.ts';
 import type { FetchedMessage, FetchWants } from '#server/mail/ports.ts';
 import { uidSetOf } from '#server/mail/uid-set.ts';
 import { bodyWithoutExtensions } from '#server/mime/bodystructure.ts';
-import { ConnectionLost } from '#server/wire/connection.ts';
 import { unreachable } from '#shared/base/unreachable.ts';
 import type { FetchItem } from '../grammar/command.ts';
 import { formatDateTime } from '../grammar/date-time.ts';
@@ -95,18 +94,27 @@ async function writeMessage(
   message: FetchedMessage,
   { items, seen }: Answer,
 ): Promise<void> {
-  let text = fetchBegin(seq);
+  const response: Response = { text: fetchBegin(seq), isBegun: false };
   let separator = '';
-  for (const item of items) {
-    text += separator;
-    separator = ' ';
-    if (isBodyItem(item)) text = await writeBody(session, text, message, item);
-    else text += attribute(session, message, item, seen);
+  try {
+    for (const item of items) {
+      response.text += separator;
+      separator = ' ';
+      if (isBodyItem(item)) await writeBody(session, response, message, item);
+      else response.text += attribute(session, message, item, seen);
+    }
+  } catch (error) {
+    // Inside a response nothing else can be said: the client has to see that it broke off.
+    if (response.isBegun) session.connection.destroy();
+    throw error;
   }
   // RFC 3501 section 6.4.5: flags that the command itself changed are told with it.
-  if (seen !== null && !items.some(({ kind }) => kind === 'FLAGS')) text += ` ${flagsAttribute(seen)}`;
-  await session.write(text + fetchEnd);
+  if (seen !== null && !items.some(({ kind }) => kind === 'FLAGS')) response.text += ` ${flagsAttribute(seen)}`;
+  await session.write(response.text + fetchEnd);
 }
+
+/** One message's answer: what is not written yet, and whether some of it was. */
+type Response = { text: string; isBegun: boolean };
 
 function attribute(
   session: ImapSession,
@@ -145,26 +153,27 @@ function wanted<T>(value: T | undefined): T {
   return value;
 }
 
-/** Writes `text` and the item; resolves with what is not written yet. */
-async function writeBody(session: ImapSession, text: string, message: FetchedMessage, item: BodyItem): Promise<string> {
+async function writeBody(
+  session: ImapSession,
+  response: Response,
+  message: FetchedMessage,
+  item: BodyItem,
+): Promise<void> {
   const content = wanted(message.content);
   const name = formatFetchItemName(item);
   const spans = await spansOf(content, item);
-  if (spans === null) return `${text}${name} NIL`;
-  let left = spanBytes(spans);
-  await session.write(`${text}${name} ${literalBegin(left)}`);
-  try {
-    for await (const chunk of chunksOf(content, spans)) {
-      left -= chunk.length;
-      if (left < 0) break;
-      await session.write(chunk);
-    }
-    if (left !== 0) throw new Error(`a body has ${left} bytes less than was announced`);
-  } catch (error) {
-    if (error instanceof ConnectionLost) throw error;
-    // Inside a literal nothing else can be said: the client has to see that the answer broke off.
-    session.connection.destroy();
-    throw error;
+  if (spans === null) {
+    response.text += `${name} NIL`;
+    return;
   }
-  return '';
+  let left = spanBytes(spans);
+  response.isBegun = true;
+  await session.write(`${response.text}${name} ${literalBegin(left)}`);
+  response.text = '';
+  for await (const chunk of chunksOf(content, spans)) {
+    left -= chunk.length;
+    if (left < 0) break;
+    await session.write(chunk);
+  }
+  if (left !== 0) throw new Error(`a body has ${left} bytes less than was announced`);
 }

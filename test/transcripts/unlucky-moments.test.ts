@@ -1,0 +1,149 @@
+/** Changes and faults of the store at moments that a transcript can't name. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { MailError } from '#server/mail/mail-error.ts';
+import type { FetchedMessage, MailStore } from '#server/mail/ports.ts';
+import { MemoryMailStore } from '#server/store/memory-mail-store.ts';
+import { Client } from './client.ts';
+import { fixtures } from './fixtures.ts';
+import { ImapUnderTest } from './imap-under-test.ts';
+
+const letter = 'Subject: New\r\n\r\nHello\r\n';
+
+type Stage = { readonly imap: ImapUnderTest; readonly client: Client; readonly store: MemoryMailStore };
+
+/** A client that has selected INBOX with two messages; `change` replaces methods of the store. */
+async function open(change: (store: MemoryMailStore) => Partial<MailStore>): Promise<Stage & AsyncDisposable> {
+  const store = new MemoryMailStore();
+  const changed = change(store);
+  const backend = {
+    store: new Proxy<MailStore>(store, {
+      get(target, name) {
+        const method: unknown = Reflect.get(changed, name) ?? Reflect.get(target, name);
+        return typeof method === 'function' ? (method.bind(target) as unknown) : method;
+      },
+    }),
+    feed: store.feed,
+    createAccount: () => Promise.resolve(store.createAccount(null)),
+    countBlobs: () => Promise.resolve(store.blobCount),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const policy = { allowCleartextLogin: true };
+  const imap = await ImapUnderTest.open(backend, { policy, implicitTls: false, quotaBytes: null });
+  await imap.put(fixtures['two-plain'] ?? []);
+  const client = await Client.dial(imap.listener.port, false);
+  await client.arrive('selected');
+  return {
+    imap,
+    client,
+    store,
+    async [Symbol.asyncDispose]() {
+      client.destroy();
+      await imap[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function idle(client: Client): Promise<void> {
+  client.send('a1 IDLE\r\n');
+  expect(await client.line()).toMatch(/^\+/);
+}
+
+test('a change that comes while an idle session reads another one is told too', async () => {
+  let during: (() => Promise<void>) | null = null;
+  await using stage = await open((store) => ({
+    async readState(...args) {
+      const state = await store.readState(...args);
+      await during?.();
+      return state;
+    },
+  }));
+  const { client, imap } = stage;
+  await idle(client);
+  during = async () => {
+    during = null;
+    await imap.deliver(letter, '');
+    // Until the session has heard of it.
+    await sleep(20);
+  };
+  await imap.deliver(letter, '');
+  expect(await client.line()).toBe('* 3 EXISTS');
+  expect(await client.line()).toBe('* 3 RECENT');
+  expect(await client.line()).toBe('* 4 EXISTS');
+});
+
+test('a change that an idle session could not read is read later, without another hint', async () => {
+  let faults = 0;
+  await using stage = await open((store) => ({
+    readState(...args) {
+      if (faults-- > 0) return Promise.reject(new MailError({ kind: 'unavailable' }));
+      return store.readState(...args);
+    },
+  }));
+  const { client, imap } = stage;
+  await idle(client);
+  faults = 1;
+  await imap.deliver(letter, '');
+  expect(await client.line()).toBe('* 3 EXISTS');
+});
+
+test('a server that stops while an idle session reads says BYE at once', async () => {
+  let isReading = false;
+  await using stage = await open((store) => ({
+    async readState(...args) {
+      isReading = true;
+      await sleep(100);
+      return store.readState(...args);
+    },
+  }));
+  const { client, imap } = stage;
+  await idle(client);
+  isReading = false;
+  await imap.deliver(letter, '');
+  await expect.poll(() => isReading).toBe(true);
+  const closed = imap.listener.close(3_000);
+  for (const answer of ['* 3 EXISTS', '* 3 RECENT']) expect(await client.line()).toBe(answer);
+  expect(await client.line()).toMatch(/^\* BYE/);
+  await closed;
+});
+
+test('a response that breaks off ends the connection: nothing is said inside of it', async () => {
+  let reads = 0;
+  await using stage = await open((store) => ({
+    async *fetch(...args) {
+      for await (const batch of store.fetch(...args)) {
+        yield batch.map((message): FetchedMessage => {
+          const { content } = message;
+          if (content === undefined) return message;
+          return {
+            ...message,
+            content: {
+              prefix: content.prefix,
+              rawSize: content.rawSize,
+              root: content.root,
+              async *read(start, end) {
+                if (++reads > 1) throw new MailError({ kind: 'unavailable' });
+                yield* content.read(start, end);
+              },
+            },
+          };
+        });
+      }
+    },
+  }));
+  const { client } = stage;
+  client.send('a1 FETCH 1 (BODY.PEEK[TEXT] BODY.PEEK[HEADER.FIELDS (SUBJECT)])\r\na2 NOOP\r\n');
+  const heard: string[] = [];
+  await expect(
+    (async () => {
+      for (;;) heard.push(await client.line());
+    })(),
+  ).rejects.toThrow('the server ended');
+  expect(heard.filter((line) => /^a\d /.test(line))).toEqual([]);
+  // Before anything of a response was sent there is a way to say no.
+  const next = await Client.dial(stage.imap.listener.port, false);
+  await next.arrive('selected');
+  next.send('a1 FETCH 1 (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])\r\n');
+  expect(await next.line()).toMatch(/^a1 NO \[UNAVAILABLE\]/);
+  next.destroy();
+});
