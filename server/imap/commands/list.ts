@@ -1,5 +1,5 @@
 /** LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9; RFC 5258 as far as RFC 6154 and RFC 3348 need it). */
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentsOf } from '#server/mail/mailbox-name.ts';
 import type { Mailbox } from '#server/mail/mailbox.ts';
 import { listResponse, listRootResponse } from '../grammar/response.ts';
@@ -8,7 +8,8 @@ import type { CommandOf } from './command-of.ts';
 import { fullPattern, matchesPattern } from './list-match.ts';
 import { ok, type Outcome } from './outcome.ts';
 
-const namesInOneGo = 200;
+/** How long names are compared with patterns before others get their turn, in ms. */
+const longestTurnMs = 10;
 
 /** A name that LIST may show: a mailbox, a level above one, or a subscription to one that is no more. */
 type Named = { readonly name: string; readonly mailbox: Mailbox | null; readonly isSubscribed: boolean };
@@ -26,16 +27,30 @@ export async function listCommand(session: ImapSession, command: CommandOf<'LIST
   const subscribed = new Set(needsSubscriptions ? await store.listSubscriptions(accountId) : []);
   const withChildren = new Set(mailboxes.flatMap(({ name }) => parentsOf(name)));
   const wanted = patterns.map((pattern) => fullPattern(reference, pattern));
-  for (const [index, named] of namesOf(mailboxes, subscribed).entries()) {
-    // Many names and long patterns take their time: others get theirs in between.
-    if (index % namesInOneGo === namesInOneGo - 1) await setImmediate();
+  const matches = matcher(session, wanted);
+  for (const named of namesOf(mailboxes, subscribed)) {
     if (select.includes('SUBSCRIBED') && !named.isSubscribed) continue;
     if (select.includes('SPECIAL-USE') && !named.mailbox?.specialUse) continue;
     if (!select.includes('SUBSCRIBED') && named.mailbox === null && !withChildren.has(named.name)) continue;
-    if (!wanted.some((pattern) => matchesPattern(pattern, named.name))) continue;
+    if (!(await matches(named.name))) continue;
     await session.write(listResponse('LIST', attributesOf(named, withChildren, needsSubscriptions), named.name));
   }
   return ok('LIST completed');
+}
+
+/** Whether any of the patterns means a name. Many names and long patterns take their time: others get theirs in between. */
+function matcher({ services: { clock } }: ImapSession, patterns: readonly string[]) {
+  let turnEndsAt = clock.monotonicMs() + longestTurnMs;
+  return async (name: string): Promise<boolean> => {
+    for (const pattern of patterns) {
+      if (clock.monotonicMs() > turnEndsAt) {
+        await nextTurn();
+        turnEndsAt = clock.monotonicMs() + longestTurnMs;
+      }
+      if (matchesPattern(pattern, name)) return true;
+    }
+    return false;
+  };
 }
 
 /** By name; levels without a mailbox of their own too. */
@@ -82,12 +97,12 @@ export async function lsubCommand(session: ImapSession, { reference, pattern }: 
   const { store } = session.services;
   const subscribed = await store.listSubscriptions(session.authenticated.account.accountId);
   const wanted = fullPattern(reference, pattern);
-  const shown = new Map(subscribed.filter((name) => matchesPattern(wanted, name)).map((name) => [name, false]));
+  const matches = matcher(session, [wanted]);
+  const shown = new Map<string, boolean>();
+  for (const name of subscribed) if (await matches(name)) shown.set(name, false);
   if (wanted.endsWith('%')) {
-    const hidden = subscribed.filter((name) => !shown.has(name));
-    for (const level of hidden.flatMap(parentsOf)) {
-      if (!shown.has(level) && matchesPattern(wanted, level)) shown.set(level, true);
-    }
+    const levels = new Set(subscribed.filter((name) => !shown.has(name)).flatMap(parentsOf));
+    for (const level of levels) if (!shown.has(level) && (await matches(level))) shown.set(level, true);
   }
   const sorted = [...shown].map(([name, isLevel]) => ({ name, isLevel })).sort(byName);
   for (const { name, isLevel } of sorted) {
