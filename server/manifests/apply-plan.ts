@@ -4,7 +4,7 @@ import { unreachable } from '#shared/base/unreachable.ts';
 import type { AccountId } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { setPrimaryPassword } from '#shared/directory/credentials.ts';
-import type { Verifiers } from '#shared/directory/credentials.ts';
+import type { NewPassword } from '#shared/directory/credentials.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import type { Action } from '#shared/provisioning/plan.ts';
 import type { Named, WantedAccount, WantedAlias, WantedDomain } from '#shared/provisioning/wanted.ts';
@@ -13,10 +13,10 @@ export type ApplyOptions = {
   readonly tx: Kysely<Database>;
   readonly keyring: Keyring;
   /** By the resource's UID, for each set-password. */
-  readonly verifiers: ReadonlyMap<string, Verifiers>;
+  readonly passwords: ReadonlyMap<string, NewPassword>;
 };
 
-export async function applyAction(action: Action, { tx, keyring, verifiers }: ApplyOptions): Promise<void> {
+export async function applyAction(action: Action, { tx, keyring, passwords }: ApplyOptions): Promise<void> {
   switch (action.do) {
     case 'purge-account':
       await tx.deleteFrom('account').where('id', '=', action.id).execute();
@@ -59,11 +59,9 @@ export async function applyAction(action: Action, { tx, keyring, verifiers }: Ap
       await addAddress(tx, action.address, { account_id: await accountIdOf(tx, action.owner) });
       return;
     case 'set-password': {
-      const { uid, password } = action.account;
-      const made = verifiers.get(uid);
+      const made = passwords.get(action.account.uid);
       if (!made) throw new Error(`no verifiers were made for ${action.account.label}`);
-      const managedBy = password.isFollowed ? 'reconciler' : 'user';
-      await setPrimaryPassword(tx, keyring, await accountIdOf(tx, action.account), made, managedBy);
+      await setPrimaryPassword(tx, keyring, await accountIdOf(tx, action.account), made);
       return;
     }
     default:

@@ -8,6 +8,7 @@ import { parse } from 'yaml';
 import { systemClock } from '#shared/base/clock.ts';
 import { createDatabase } from '#shared/db/client.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
+import { deriveVerifiers, isPasswordOf, setPrimaryPassword } from '#shared/directory/credentials.ts';
 import { createKeyring } from '#shared/directory/keyring.ts';
 import { createMetrics } from '#shared/observe/metrics.ts';
 import { createAuthenticator } from '#server/accounts/password-authenticator.ts';
@@ -19,6 +20,9 @@ import { followManifests } from './follow.ts';
 import { Reconciler } from './reconcile.ts';
 import type { ReconcilerOptions } from './reconcile.ts';
 import type { ManifestSummary } from './summary.ts';
+
+// Counts comparisons; they are made all the same.
+vi.mock('#shared/directory/credentials.ts', { spy: true });
 
 const keyring = createKeyring(new Map([['k', Buffer.alloc(32, 7)]]), 'k');
 let server: TestDatabase;
@@ -146,6 +150,66 @@ describe('the examples', () => {
     const second = await reconcile();
     expect(second).toEqual({ ...first, changes: 0 });
     expect(await rowVersions()).toBe(before);
+  });
+
+  test('an unchanged Secret is known by its tag, without a hash', async () => {
+    await reconcile();
+    const before = vi.mocked(isPasswordOf).mock.calls.length;
+    expect((await reconcile()).accounts[0]?.password).toMatch(/^[a-zA-Z2-9]{32}$/);
+    expect(vi.mocked(isPasswordOf).mock.calls.length).toBe(before);
+    // As a release wrote them that had no tags.
+    await database.db.updateTable('credential').set({ secret_tag: null }).execute();
+    expect((await reconcile()).changes).toBe(0);
+    expect(vi.mocked(isPasswordOf).mock.calls.length).toBe(before + 2);
+    await reconcile();
+    expect(vi.mocked(isPasswordOf).mock.calls.length).toBe(before + 2);
+  });
+
+  test('a tag is of one password: one that somebody else set is set back', async () => {
+    const [alice] = (await reconcile()).accounts;
+    const other = await deriveVerifiers('another');
+    const { id: accountId } = await database.db
+      .selectFrom('account')
+      .select('id')
+      .where('local_part', '=', 'alice')
+      .executeTakeFirstOrThrow();
+    const { secret_tag } = await database.db
+      .selectFrom('credential')
+      .select('secret_tag')
+      .where('account_id', '=', accountId)
+      .executeTakeFirstOrThrow();
+    await database.db.transaction().execute(async (tx) => {
+      await setPrimaryPassword(tx, keyring, accountId, { verifiers: other, managedBy: 'user', secret: null });
+      // As a release does that has no tags.
+      await tx.updateTable('credential').set({ secret_tag }).where('account_id', '=', accountId).execute();
+    });
+    expect(await logIn('alice@example.test', 'another')).toBe(true);
+    expect((await reconcile()).changes).toBe(1);
+    expect(await logIn('alice@example.test', 'another')).toBe(false);
+    expect(await logIn('alice@example.test', alice?.password ?? '')).toBe(true);
+  });
+
+  test('a password that is set once is its owner’s, and is not compared from then on', async () => {
+    const spec = `{address: carol@example.test, password: {mode: Initial, secretRef: {name: first}}}`;
+    const given = `apiVersion: v1\nkind: Secret\nmetadata: {name: first}\nstringData: {password: first one}\n`;
+    await writeFile(manifest('90-carol.yaml'), `${resource('Mailbox', 'carol', spec)}---\n${given}`);
+    const carol = ({ accounts }: ManifestSummary) => accounts.find(({ address }) => address === 'carol@example.test');
+    expect(carol(await reconcile())?.password).toBe('first one');
+    expect(carol(await reconcile())?.password).toBe('first one');
+    const { id } = await database.db
+      .selectFrom('account')
+      .select('id')
+      .where('local_part', '=', 'carol')
+      .executeTakeFirstOrThrow();
+    const verifiers = await deriveVerifiers('her own');
+    await database.db
+      .transaction()
+      .execute((tx) => setPrimaryPassword(tx, keyring, id, { verifiers, managedBy: 'user', secret: null }));
+    const before = vi.mocked(isPasswordOf).mock.calls.length;
+    expect(await reconcile()).toMatchObject({ changes: 0 });
+    expect(carol(await reconcile())?.password).toBeNull();
+    expect(vi.mocked(isPasswordOf).mock.calls.length).toBe(before);
+    expect(await logIn('carol@example.test', 'her own')).toBe(true);
   });
 
   test('two processes at once agree', async () => {

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import type { AccountId } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
-import type { SealedCredential } from '#shared/directory/credentials.ts';
+import type { SealedCredential, TaggedCredential } from '#shared/directory/credentials.ts';
 import type {
   ObservedAccount,
   ObservedAlias,
@@ -12,7 +12,7 @@ import type {
 import type { Named } from '#shared/provisioning/wanted.ts';
 
 /** An account's primary credential, as far as it is needed to know its password again. */
-export type StoredCredential = SealedCredential & { readonly version: bigint };
+export type StoredCredential = SealedCredential & TaggedCredential & { readonly secret_tag: Buffer | null };
 
 /** The directory as it is stored, but for what its passwords are. */
 export type StoredDirectory = {
@@ -139,7 +139,7 @@ async function readAliases(db: Kysely<Database>): Promise<readonly ObservedAlias
 async function readCredentials(db: Kysely<Database>): Promise<ReadonlyMap<AccountId, StoredCredential>> {
   const rows = await db
     .selectFrom('credential')
-    .select(['account_id', 'id', 'scram_sha256', 'seal_key_id', 'version'])
+    .select(['account_id', 'id', 'scram_sha256', 'seal_key_id', 'version', 'secret_tag'])
     .where('kind', '=', 'primary')
     .orderBy('account_id')
     .execute();

@@ -3,15 +3,15 @@
  * manifest changes nothing; a second run over the same manifests writes nothing; a generated password is on the
  * disk before the account that has it is in the database.
  */
-import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { sql, type Kysely } from 'kysely';
 import type { AccountId } from '#shared/base/ids.ts';
+import { forEachBounded } from '#shared/base/bounded.ts';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
-import { deriveVerifiers, isPasswordOf } from '#shared/directory/credentials.ts';
-import type { Verifiers } from '#shared/directory/credentials.ts';
+import { deriveVerifiers, isPasswordOf, noteSecrets, secretTag } from '#shared/directory/credentials.ts';
+import type { NewPassword } from '#shared/directory/credentials.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
@@ -44,14 +44,21 @@ export type ReconcilerOptions = {
 /** Reads over again when another process changed the directory at the same time. */
 const attempts = 5;
 
+/** Passwords at work at a time: enough to keep the hashing's turns busy, so that logins still get some of them. */
+const passwordsAtOnce = 2;
+
 /** Held by the transaction of one reconciler at a time; "postrider directory" as a number. */
 const lockKey = 7_060_451_233_790_521n;
+
+type Recognised = { readonly credential: StoredCredential; readonly tag: Buffer };
 
 type Step = {
   readonly resources: Resources;
   readonly notices: readonly ManifestFault[];
   readonly wanted: WantedDirectory;
   readonly stored: StoredDirectory;
+  /** Credentials whose password turned out to be their Secret's, which their tag didn't tell. */
+  readonly recognised: readonly Recognised[];
   readonly observed: readonly ObservedAccount[];
   readonly plan: Plan;
 };
@@ -74,9 +81,10 @@ export class Reconciler {
     for (let attempt = 1; attempt <= attempts; attempt++) {
       const step = await this.#look();
       this.#refuseFaults(step);
+      await noteSecrets(this.#options.db, step.recognised);
       if (step.plan.actions.length === 0) return this.#done(step);
-      const verifiers = await this.#verifiers(step.plan.actions);
-      if (verifiers && (await this.#apply(step, verifiers))) return this.#done(step);
+      const passwords = await this.#newPasswords(step.plan.actions);
+      if (passwords && (await this.#apply(step, passwords))) return this.#done(step);
     }
     throw new Error(`the directory kept changing while manifests were applied (${attempts} attempts)`);
   }
@@ -89,7 +97,8 @@ export class Reconciler {
     const { wanted, faults, notices } = wantedDirectory(manifests.resources, isComplete);
     const stored = await readDirectory(db);
     this.#refuseEmptyFolder(wanted, stored, isComplete);
-    const directory = withPasswords(stored, await this.#passwords(wanted, stored));
+    const { passwords, recognised } = await this.#passwords(wanted, stored);
+    const directory = withPasswords(stored, passwords);
     const allFaults = [...manifests.faults, ...faults];
     const plan = planDirectory(wanted, directory, allFaults.length === 0);
     return {
@@ -97,6 +106,7 @@ export class Reconciler {
       notices: [...manifests.notices, ...notices],
       wanted,
       stored,
+      recognised,
       observed: directory.accounts,
       plan: { actions: plan.actions, faults: [...allFaults, ...plan.faults] },
     };
@@ -127,24 +137,48 @@ export class Reconciler {
   async #passwords(
     { accounts }: WantedDirectory,
     stored: StoredDirectory,
-  ): Promise<ReadonlyMap<AccountId, ObservedAccount['password']>> {
+  ): Promise<{
+    readonly passwords: ReadonlyMap<AccountId, ObservedAccount['password']>;
+    readonly recognised: readonly Recognised[];
+  }> {
     const wanted = new Map(accounts.map((account) => [addressKey(account), account]));
     const passwords = new Map<AccountId, ObservedAccount['password']>();
+    const recognised: Recognised[] = [];
     const compared = new Map<string, boolean>();
-    for (const row of stored.accounts) {
+    await forEachBounded(stored.accounts, passwordsAtOnce, async (row) => {
       const credential = stored.credentials.get(row.id);
-      if (!credential) continue;
-      const value = wanted.get(addressKey(row))?.password.value ?? null;
-      const isSame = value !== null && (await this.#isSame(credential, value, compared));
-      passwords.set(row.id, isSame ? 'same' : 'other');
-    }
+      if (!credential) return;
+      const password = wanted.get(addressKey(row))?.password;
+      passwords.set(row.id, 'other');
+      if (!password || password.value === null) return;
+      const tag = this.#tag(credential, password.value);
+      const isTagged = credential.secret_tag?.equals(tag) ?? false;
+      // One that was set once and is its owner's since then needs no closer look: it is not set again.
+      if (!isTagged && (!password.isFollowed || !(await this.#isSame(credential, password.value, tag, compared)))) {
+        return;
+      }
+      if (!isTagged) recognised.push({ credential, tag });
+      passwords.set(row.id, 'same');
+    });
     this.#compared = compared;
-    return passwords;
+    return { passwords, recognised };
   }
 
-  async #isSame(credential: StoredCredential, value: string, compared: Map<string, boolean>): Promise<boolean> {
-    const digest = createHash('sha256').update(value).digest('base64');
-    const key = `${credential.id} ${credential.version} ${digest}`;
+  #tag(credential: StoredCredential, value: string): Buffer {
+    try {
+      return secretTag(credential, this.#options.keyring, value);
+    } catch (cause) {
+      throw wrongKeyring(credential, cause);
+    }
+  }
+
+  async #isSame(
+    credential: StoredCredential,
+    value: string,
+    tag: Buffer,
+    compared: Map<string, boolean>,
+  ): Promise<boolean> {
+    const key = tag.toString('base64');
     const isSame = this.#compared.get(key) ?? (await this.#isPasswordOf(credential, value));
     compared.set(key, isSame);
     return isSame;
@@ -154,26 +188,25 @@ export class Reconciler {
     try {
       return await isPasswordOf(credential, this.#options.keyring, value);
     } catch (cause) {
-      throw new ProgramFault(
-        78,
-        `the keyring does not open what the database holds (key ${credential.seal_key_id})`,
-        'Put back the keyring that was made together with this database.',
-        { cause },
-      );
+      throw wrongKeyring(credential, cause);
     }
   }
 
   /** By the resource's UID. Null: another process generated a password meanwhile. */
-  async #verifiers(actions: readonly Action[]): Promise<ReadonlyMap<string, Verifiers> | null> {
-    const verifiers = new Map<string, Verifiers>();
-    for (const action of actions) {
-      if (action.do !== 'set-password') continue;
-      const { account } = action;
-      const value = account.password.value ?? (await this.#generate(account));
-      if (value === null) return null;
-      verifiers.set(account.uid, await deriveVerifiers(value));
-    }
-    return verifiers;
+  async #newPasswords(actions: readonly Action[]): Promise<ReadonlyMap<string, NewPassword> | null> {
+    const passwords = new Map<string, NewPassword>();
+    const accounts = actions.flatMap((action) => (action.do === 'set-password' ? [action.account] : []));
+    let isOvertaken = false;
+    await forEachBounded(accounts, passwordsAtOnce, async (account) => {
+      const secret = isOvertaken ? null : (account.password.value ?? (await this.#generate(account)));
+      if (secret === null) {
+        isOvertaken = true;
+        return;
+      }
+      const managedBy = account.password.isFollowed ? 'reconciler' : 'user';
+      passwords.set(account.uid, { verifiers: await deriveVerifiers(secret), managedBy, secret });
+    });
+    return isOvertaken ? null : passwords;
   }
 
   async #generate(account: WantedAccount): Promise<string | null> {
@@ -185,12 +218,12 @@ export class Reconciler {
   }
 
   /** False: the directory is not as it was when the plan was made. */
-  async #apply({ stored, plan }: Step, verifiers: ReadonlyMap<string, Verifiers>): Promise<boolean> {
+  async #apply({ stored, plan }: Step, passwords: ReadonlyMap<string, NewPassword>): Promise<boolean> {
     const { db, keyring, secretsFolder, logger } = this.#options;
     const isApplied = await transact(db, async (tx) => {
       await sql`select pg_advisory_xact_lock(${lockKey})`.execute(tx);
       if (fingerprint(await readDirectory(tx)) !== fingerprint(stored)) return false;
-      for (const action of plan.actions) await applyAction(action, { tx, keyring, verifiers });
+      for (const action of plan.actions) await applyAction(action, { tx, keyring, passwords });
       return true;
     });
     if (!isApplied) return false;
@@ -217,6 +250,15 @@ export class Reconciler {
   #count(outcome: string, faults: readonly ManifestFault[]): void {
     this.#options.metrics.manifests.inc({ kind: 'any', outcome }, faults.length);
   }
+}
+
+function wrongKeyring({ seal_key_id }: StoredCredential, cause: unknown): ProgramFault {
+  return new ProgramFault(
+    78,
+    `the keyring does not open what the database holds (key ${seal_key_id})`,
+    'Put back the keyring that was made together with this database.',
+    { cause },
+  );
 }
 
 function describe(action: Action): Readonly<Record<string, unknown>> {

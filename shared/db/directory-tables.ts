@@ -75,6 +75,8 @@ type CredentialTable = {
   readonly seal_key_id: string;
   readonly version: Generated<bigint>;
   readonly managed_by: 'reconciler' | 'user';
+  /** Of 0003-credential-secret.sql. */
+  readonly secret_tag: Buffer | null;
   readonly last_used_at: Timestamp;
   readonly created_at: Generated<Date>;
 };

@@ -41,7 +41,9 @@ afterAll(async () => {
 
 async function setPassword(accountId: AccountId, password: string): Promise<void> {
   const verifiers = await deriveVerifiers(password);
-  await transact(database.db, (tx) => setPrimaryPassword(tx, keyring, accountId, verifiers, 'reconciler'));
+  await transact(database.db, (tx) =>
+    setPrimaryPassword(tx, keyring, accountId, { verifiers, managedBy: 'reconciler', secret: password }),
+  );
 }
 
 function credentialOf(accountId: AccountId | undefined) {

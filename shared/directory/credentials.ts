@@ -29,6 +29,14 @@ export async function deriveVerifiers(prepared: string): Promise<Verifiers> {
   };
 }
 
+/** A password that an account gets. */
+export type NewPassword = {
+  readonly verifiers: Verifiers;
+  readonly managedBy: 'reconciler' | 'user';
+  /** The prepared password, where it comes from a Secret: it is known again then without deriving anything. */
+  readonly secret: string | null;
+};
+
 /**
  * Makes this the account's primary password. Must run in a transaction. The version rises, so that whatever was
  * derived from the older password is void.
@@ -37,39 +45,71 @@ export async function setPrimaryPassword(
   tx: Kysely<Database>,
   keyring: Keyring,
   accountId: AccountId,
-  verifiers: Verifiers,
-  managedBy: 'reconciler' | 'user',
+  { verifiers, managedBy, secret }: NewPassword,
 ): Promise<void> {
   const known = await tx
     .selectFrom('credential')
-    .select('id')
+    .select(['id', 'version'])
     .where('account_id', '=', accountId)
     .where('kind', '=', 'primary')
     .forUpdate()
     .executeTakeFirst();
   const id = known?.id ?? randomUUID();
+  const version = (known?.version ?? 0n) + 1n;
   const scramSha256 = keyring.seal(Buffer.from(verifiers.scramSha256), sealContext(accountId, id, 'SCRAM-SHA-256'));
   const scramSha1 = keyring.seal(Buffer.from(verifiers.scramSha1), sealContext(accountId, id, 'SCRAM-SHA-1'));
+  const key = { account_id: accountId, id, version, seal_key_id: scramSha256.keyId };
   const values = {
+    version,
     password_hash: verifiers.passwordHash,
     scram_sha256: scramSha256.bytes,
     scram_sha1: scramSha1.bytes,
-    seal_key_id: scramSha256.keyId,
+    seal_key_id: key.seal_key_id,
     managed_by: managedBy,
+    secret_tag: secret === null ? null : secretTag(key, keyring, secret),
   };
   if (known) {
-    await tx
-      .updateTable('credential')
-      .set({ ...values, version: sql<bigint>`version + 1` })
-      .where('account_id', '=', accountId)
-      .where('id', '=', id)
-      .execute();
+    await tx.updateTable('credential').set(values).where('account_id', '=', accountId).where('id', '=', id).execute();
   } else {
     await tx
       .insertInto('credential')
       .values({ ...values, account_id: accountId, id, kind: 'primary' })
       .execute();
   }
+}
+
+/** What a Secret's tag is bound to. */
+export type TaggedCredential = {
+  readonly account_id: AccountId;
+  readonly id: string;
+  readonly version: bigint;
+  readonly seal_key_id: string;
+};
+
+/** See the column `secret_tag`. Throws where the keyring lacks the key. */
+export function secretTag(
+  { account_id, id, version, seal_key_id }: TaggedCredential,
+  keyring: Keyring,
+  secret: string,
+) {
+  return keyring.tag(seal_key_id, secret, `secret of credential ${account_id}/${id} version ${version}`);
+}
+
+/** Tags credentials whose password was found to be that of a Secret, so that the next look is quick. */
+export async function noteSecrets(
+  db: Kysely<Database>,
+  found: readonly { readonly credential: TaggedCredential; readonly tag: Buffer }[],
+): Promise<void> {
+  if (found.length === 0) return;
+  const accountIds = found.map(({ credential }) => String(credential.account_id));
+  const ids = found.map(({ credential }) => credential.id);
+  const versions = found.map(({ credential }) => String(credential.version));
+  const tags = found.map(({ tag }) => tag);
+  await sql`update credential set secret_tag = found.tag
+    from unnest(${accountIds}::bigint[], ${ids}::uuid[], ${versions}::bigint[], ${tags}::bytea[])
+      as found (account_id, id, version, tag)
+    where credential.account_id = found.account_id and credential.id = found.id
+      and credential.version = found.version`.execute(db);
 }
 
 export type SealedCredential = {

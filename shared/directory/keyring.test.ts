@@ -44,6 +44,20 @@ test('after a rotation the old key opens what it sealed and the new one seals', 
   expect(() => createKeyring(new Map([...keys].slice(1)), 'new').open(before, 'x')).toThrow('has no key old');
 });
 
+test('a tag tells text, context and key apart, and is the same for the same', () => {
+  const keyring = createKeyring(keys, 'new');
+  const tag = keyring.tag('new', 'a secret', 'x');
+  expect(tag).toHaveLength(32);
+  expect(createKeyring(keys, 'old').tag('new', 'a secret', 'x')).toEqual(tag);
+  const others = [
+    keyring.tag('old', 'a secret', 'x'),
+    keyring.tag('new', 'b', 'x'),
+    keyring.tag('new', 'a secret', 'y'),
+  ];
+  for (const other of others) expect(other).not.toEqual(tag);
+  expect(() => keyring.tag('gone', 'a secret', 'x')).toThrow('has no key gone');
+});
+
 test('a missing keyring is made once, for its owner alone, and read from then on', async () => {
   const file = path.join(folder, 'data', 'keyring');
   const sealed = (await openKeyring(file, 'create')).seal(plain, 'x');

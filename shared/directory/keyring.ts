@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { writeNewSecretFile } from '#shared/base/new-file.ts';
@@ -22,6 +22,8 @@ export interface Keyring {
   seal(plain: Buffer, context: string): Sealed;
   /** Throws where the key is not here, or anything of the three was changed. */
   open(sealed: Sealed, context: string): Buffer;
+  /** A keyed hash of a text in a context, 32 bytes: says nothing without the key. Throws where the key is not here. */
+  tag(keyId: string, text: string, context: string): Buffer;
 }
 
 const keyringFile = z.strictObject({
@@ -40,6 +42,13 @@ export function createKeyring(keys: ReadonlyMap<string, Buffer>, active: string)
     return key;
   };
   const activeKey = find(active);
+  /** Keys for tags: what seals is used for nothing else. */
+  const tagKeys = new Map<string, Buffer>();
+  const tagKey = (id: string): Buffer => {
+    const known = tagKeys.get(id) ?? Buffer.from(hkdfSync('sha256', find(id), '', 'postrider tag', keyBytes));
+    tagKeys.set(id, known);
+    return known;
+  };
   return {
     seal: (plain, context) => {
       const nonce = randomBytes(nonceBytes);
@@ -57,6 +66,8 @@ export function createKeyring(keys: ReadonlyMap<string, Buffer>, active: string)
       const opening = createDecipheriv(cipher, find(keyId), nonce).setAAD(Buffer.from(context)).setAuthTag(tag);
       return Buffer.concat([opening.update(bytes.subarray(1 + nonceBytes + tagBytes)), opening.final()]);
     },
+    // A context has no NUL, so no two pairs are one text.
+    tag: (keyId, text, context) => createHmac('sha256', tagKey(keyId)).update(`${context}\0${text}`).digest(),
   };
 }
 
