@@ -109,26 +109,18 @@ test('a server that stops while an idle session reads says BYE at once', async (
 
 test('a response that breaks off ends the connection: nothing is said inside of it', async () => {
   let reads = 0;
+  const failing = ({ content, ...message }: FetchedMessage): FetchedMessage => {
+    if (content === undefined) return message;
+    const { prefix, rawSize, root } = content;
+    async function* read(start: number, end: number): AsyncGenerator<Buffer> {
+      if (++reads > 1) throw new MailError({ kind: 'unavailable' });
+      yield* content?.read(start, end) ?? [];
+    }
+    return { ...message, content: { prefix, rawSize, root, read } };
+  };
   await using stage = await open((store) => ({
     async *fetch(...args) {
-      for await (const batch of store.fetch(...args)) {
-        yield batch.map((message): FetchedMessage => {
-          const { content } = message;
-          if (content === undefined) return message;
-          return {
-            ...message,
-            content: {
-              prefix: content.prefix,
-              rawSize: content.rawSize,
-              root: content.root,
-              async *read(start, end) {
-                if (++reads > 1) throw new MailError({ kind: 'unavailable' });
-                yield* content.read(start, end);
-              },
-            },
-          };
-        });
-      }
+      for await (const batch of store.fetch(...args)) yield batch.map(failing);
     },
   }));
   const { client } = stage;
