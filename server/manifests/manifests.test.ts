@@ -212,6 +212,19 @@ describe('the examples', () => {
     expect(await logIn('carol@example.test', 'her own')).toBe(true);
   });
 
+  test('many passwords are set in rounds, each committed for itself', async () => {
+    const many = Array.from({ length: 5 }, (_, n) => resource('Mailbox', `m${n}`, `{address: m${n}@example.test}`));
+    await writeFile(manifest('90-many.yaml'), many.join('---\n'));
+    const { accounts, changes } = await new Reconciler({ ...options(), passwordsARound: 3 }).reconcile();
+    expect(changes).toBe(1 + 7 + 2 + 1 + 7);
+    expect(accounts.map(({ password }) => password?.length)).toEqual(Array.from({ length: 7 }, () => 32));
+    const rounds = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(rounds.filter(({ event }) => event === 'manifest.passwords').map(({ later }) => later)).toEqual([4, 1]);
+    const [last] = accounts.toReversed();
+    expect(await logIn(last?.address ?? '', last?.password ?? '')).toBe(true);
+    expect((await reconcile()).changes).toBe(0);
+  });
+
   test('two processes at once agree', async () => {
     const [one, two] = await Promise.all([reconcile(), reconcile()]);
     expect(two.accounts).toEqual(one.accounts);

@@ -39,6 +39,8 @@ export type ReconcilerOptions = {
   readonly manifestsFolder: string;
   /** Where generated passwords are written, as Secrets; read like the folder of manifests. */
   readonly secretsFolder: string;
+  /** Passwords that one transaction sets at most; 2000 unless told. */
+  readonly passwordsARound?: number;
 };
 
 /** Reads over again when another process changed the directory at the same time. */
@@ -46,6 +48,9 @@ const attempts = 5;
 
 /** Passwords at work at a time: enough to keep the hashing's turns busy, so that logins still get some of them. */
 const passwordsAtOnce = 2;
+
+/** A minute's work or two is committed before more is begun, so that a start that is cut off is not in vain. */
+const passwordsARound = 2_000;
 
 /** Held by the transaction of one reconciler at a time; "postrider directory" as a number. */
 const lockKey = 7_060_451_233_790_521n;
@@ -78,15 +83,34 @@ export class Reconciler {
    */
   async reconcile(): Promise<ManifestSummary> {
     await mkdir(this.#options.secretsFolder, { recursive: true, mode: 0o700 });
-    for (let attempt = 1; attempt <= attempts; attempt++) {
+    let changes = 0;
+    for (let attempt = 1; attempt <= attempts;) {
       const step = await this.#look();
       this.#refuseFaults(step);
       await noteSecrets(this.#options.db, step.recognised);
-      if (step.plan.actions.length === 0) return this.#done(step);
-      const passwords = await this.#newPasswords(step.plan.actions);
-      if (passwords && (await this.#apply(step, passwords))) return this.#done(step);
+      const actions = this.#round(step.plan.actions);
+      if (actions.length === 0) return this.#done(step, changes);
+      const passwords = await this.#newPasswords(actions);
+      if (!passwords || !(await this.#apply(step, actions, passwords))) attempt += 1;
+      else {
+        changes += actions.length;
+        if (actions.length === step.plan.actions.length) return this.#done(await this.#look(), changes);
+      }
     }
     throw new Error(`the directory kept changing while manifests were applied (${attempts} attempts)`);
+  }
+
+  /** What is done in one transaction: all, but for passwords beyond those of one round. */
+  #round(actions: readonly Action[]): readonly Action[] {
+    const most = this.#options.passwordsARound ?? passwordsARound;
+    let left = most;
+    const round = actions.filter((action) => action.do !== 'set-password' || left-- > 0);
+    if (round.length < actions.length) {
+      const later = actions.length - round.length;
+      const event = 'manifest.passwords';
+      this.#options.logger.info({ event, now: most, later }, 'many passwords are set; this takes some time');
+    }
+    return round;
   }
 
   async #look(): Promise<Step> {
@@ -218,16 +242,20 @@ export class Reconciler {
   }
 
   /** False: the directory is not as it was when the plan was made. */
-  async #apply({ stored, plan }: Step, passwords: ReadonlyMap<string, NewPassword>): Promise<boolean> {
+  async #apply(
+    { stored }: Step,
+    actions: readonly Action[],
+    passwords: ReadonlyMap<string, NewPassword>,
+  ): Promise<boolean> {
     const { db, keyring, secretsFolder, logger } = this.#options;
     const isApplied = await transact(db, async (tx) => {
       await sql`select pg_advisory_xact_lock(${lockKey})`.execute(tx);
       if (fingerprint(await readDirectory(tx)) !== fingerprint(stored)) return false;
-      for (const action of plan.actions) await applyAction(action, { tx, keyring, passwords });
+      for (const action of actions) await applyAction(action, { tx, keyring, passwords });
       return true;
     });
     if (!isApplied) return false;
-    for (const action of plan.actions) {
+    for (const action of actions) {
       logger.info({ event: 'manifest.applied', action: action.do, ...describe(action) }, 'directory changed');
       if (action.do === 'purge-account' && action.resourceName !== null) {
         await removeSecret(secretsFolder, action.resourceName);
@@ -236,15 +264,13 @@ export class Reconciler {
     return true;
   }
 
-  async #done(step: Step): Promise<ManifestSummary> {
+  #done(step: Step, changes: number): ManifestSummary {
     const { resources, notices } = step;
     for (const notice of notices) this.#options.logger.info({ event: 'manifest.notice' }, formatFault(notice));
     for (const { kind } of [...resources.domains, ...resources.mailboxes, ...resources.aliases]) {
       this.#options.metrics.manifests.inc({ kind, outcome: 'ok' });
     }
-    // What was just generated is read back, so that what is shown is what is stored.
-    const isSame = step.plan.actions.length === 0;
-    return summarise(isSame ? step : await this.#look(), step.plan.actions.length);
+    return summarise(step, changes);
   }
 
   #count(outcome: string, faults: readonly ManifestFault[]): void {
