@@ -26,8 +26,18 @@ export function formatLogLine(line: string): string {
   return `${colours[levelName] ?? ''}${text}${stack}${levelName in colours ? reset : ''}\n`;
 }
 
+/** A value that could be taken for something else is quoted: a peer may have chosen it. */
 function formatField([name, value]: readonly [string, unknown]): string {
-  return `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`;
+  const isPlain = typeof value === 'string' && value !== '' && !/[\s"=\\]/.test(value);
+  return `${name}=${harmless(isPlain ? value : JSON.stringify(value))}`;
+}
+
+// Controls steer a terminal or begin a line of their own; the others turn the reading direction.
+const steering = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Line ends stay; they are only in what the server says itself and in stacks. */
+function harmless(text: string): string {
+  return text.replaceAll(steering, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function formatError(err: unknown): string {
@@ -35,5 +45,5 @@ function formatError(err: unknown): string {
   const { stack, message, cause } = err as { stack?: unknown; message?: unknown; cause?: unknown };
   const own = typeof stack === 'string' ? stack : typeof message === 'string' ? message : JSON.stringify(err);
   const because = formatError(cause);
-  return `\n  ${own.replaceAll('\n', '\n  ')}${because === '' ? '' : `\n  caused by:${because}`}`;
+  return `\n  ${harmless(own).replaceAll('\n', '\n  ')}${because === '' ? '' : `\n  caused by:${because}`}`;
 }

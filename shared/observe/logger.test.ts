@@ -72,6 +72,18 @@ test('the text form shows time, level, event, sentence, fields and the causes of
   expect(lines[1]).toMatch(/caused by:\n +Error: inner/);
 });
 
+test('in the text form nobody forges a line, steers the terminal or makes a field of a value', () => {
+  const { logger, lines } = capture({ format: 'text' });
+  const login = 'x\n12:00:00 ERROR server.crashed code=1 \u001b[2J\u009b2J\u202e';
+  logger.info({ login }, 'login refused');
+  logger.warn({ err: new Error(login) }, 'failed');
+  expect(lines[0]?.trimEnd()).toMatch(/ login="x\\n12:00:00 ERROR [^\n]+"$/);
+  expect(lines[1]).toContain('\n  12:00:00 ERROR');
+  // What is left of them are our own colours for the warning.
+  const text = lines.join('').replaceAll('\u001b[33m', '').replaceAll('\u001b[0m', '');
+  expect(text).not.toMatch(/[\u001b\u009b\u202e]/);
+});
+
 test('log ids are 12 characters and differ', () => {
   expect(newLogId()).toMatch(/^[\w-]{12}$/);
   expect(newLogId()).not.toBe(newLogId());
