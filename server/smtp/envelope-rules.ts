@@ -52,10 +52,13 @@ export class EnvelopeRules {
     switch (verdict.kind) {
       case 'local':
         // An alias may stand for many: the bound is on what one transaction would write.
-        if (transaction.accounts > 0 && transaction.accounts + verdict.accounts.length > this.#options.maxRecipients) {
+        if (
+          transaction.recipients.size > 0 &&
+          transaction.accountsWith(verdict.accounts) > this.#options.maxRecipients
+        ) {
           throw new SmtpRefusal(replies.tooManyRecipients);
         }
-        transaction.recipients.set(address, verdict.accounts);
+        transaction.add(address, verdict.accounts);
         return;
       case 'remote': {
         const isUser = this.#options.kind === 'submission' || userOf(session) !== null;

@@ -14,13 +14,21 @@ export class Transaction {
   sender = '';
   /** Accounts by recipient address, as it was accepted. */
   readonly recipients = new Map<string, readonly Recipient[]>();
+  readonly #accountIds = new Set<AccountId>();
   /** Bytes that MAIL declared with SIZE, 0 where it didn't. */
   declaredBytes = 0;
 
-  get accounts(): number {
-    let accounts = 0;
-    for (const found of this.recipients.values()) accounts += found.length;
-    return accounts;
+  /** Accounts that get a copy if those of `found` are added: each gets one, however many addresses lead to it. */
+  accountsWith(found: readonly Recipient[]): number {
+    return found.reduce(
+      (count, { accountId }) => count + (this.#accountIds.has(accountId) ? 0 : 1),
+      this.#accountIds.size,
+    );
+  }
+
+  add(address: string, accounts: readonly Recipient[]): void {
+    this.recipients.set(address, accounts);
+    for (const { accountId } of accounts) this.#accountIds.add(accountId);
   }
 }
 

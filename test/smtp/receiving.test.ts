@@ -215,6 +215,15 @@ test('too many recipients is 452 4.5.3 for those beyond, and the others get the 
   expect(await client.data(message)).toMatch(/^250 /);
 });
 
+test('accounts that several aliases lead to count once', async () => {
+  using client = await open({ options: { maxRecipients: 2 } });
+  await client.begin('team@home.test', 'alice@home.test');
+  expect(await client.data(message)).toMatch(/^250 /);
+  await client.envelope('team@home.test', 'team@home.test');
+  expect(await client.data(message)).toMatch(/^250 /);
+  expect(await bench.inbox(bench.alice)).toHaveLength(2);
+});
+
 test('pipelined commands, and the next transaction right behind the message (RFC 2920)', async () => {
   using client = await open();
   await client.reply();
