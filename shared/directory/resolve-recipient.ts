@@ -48,24 +48,32 @@ export function resolveRecipient<Id>(address: MailAddress, facts: DirectoryFacts
   const domain = facts.domain(address.domain);
   if (!domain) return { kind: 'remote' };
   if (domain.suspended) return { kind: 'suspended' };
-  const found = new Set<Id>();
-  const seen = new Set<string>();
+  const search: Search<Id> = { facts, found: new Set(), seen: new Set(), hasMetSuspended: false };
   let level: readonly MailAddress[] = [address];
   for (let depth = 0; depth <= maxAliasDepth && level.length > 0; depth++) {
-    level = level.flatMap((each) => follow(each, facts, found, seen));
+    level = level.flatMap((each) => follow(each, search));
   }
-  return found.size === 0 ? { kind: 'unknown' } : { kind: 'accounts', accountIds: [...found] };
+  if (search.found.size > 0) return { kind: 'accounts', accountIds: [...search.found] };
+  return { kind: search.hasMetSuspended ? 'suspended' : 'unknown' };
 }
 
+type Search<Id> = {
+  readonly facts: DirectoryFacts<Id>;
+  readonly found: Set<Id>;
+  readonly seen: Set<string>;
+  /** A member is at a domain that is suspended: the address exists, and may be used again. */
+  hasMetSuspended: boolean;
+};
+
 /** Adds the account that the address is of, or returns the addresses to follow instead of it. */
-function follow<Id>(
-  address: MailAddress,
-  facts: DirectoryFacts<Id>,
-  found: Set<Id>,
-  seen: Set<string>,
-): readonly MailAddress[] {
+function follow<Id>(address: MailAddress, search: Search<Id>): readonly MailAddress[] {
+  const { facts, found, seen } = search;
   const domain = facts.domain(address.domain);
-  if (!domain || domain.suspended) return [];
+  if (!domain) return [];
+  if (domain.suspended) {
+    search.hasMetSuspended = true;
+    return [];
+  }
   const { localPart } = canonicalAddress(address);
   // A loop of aliases, and two ways to one address, end here.
   const key = `${localPart}@${domain.name}`;
