@@ -34,7 +34,8 @@ const addresses: Record<string, AddressFacts<string>> = {
   'loop@example.org': alias('pool@example.org', 'bob@example.org'),
   'pool@example.org': alias('loop@example.org'),
   'self@example.org': alias('self@example.org'),
-  'away@example.org': alias('somebody@remote.test', 'x@closed.test', 'gone@example.org'),
+  'away@example.org': alias('somebody@remote.test', 'gone@example.org'),
+  'shut@example.org': alias('away@example.org', 'x@closed.test'),
   'carol@dash.test': account('carol'),
   'dave@exact.test': account('dave'),
   'gone@caught.test': { kind: 'retained' },
@@ -81,6 +82,7 @@ describe('whom an address leads to', () => {
     ['an alias of itself', 'self@example.org', 'unknown'],
     ['an alias deeper than is followed', `deep${maxAliasDepth}@example.org`, 'unknown'],
     ['any address of a suspended domain', 'erin@closed.test', 'suspended'],
+    ['an alias of addresses of a suspended domain', 'shut@example.org', 'suspended'],
     ['a domain that is not ours', 'alice@elsewhere.test', 'remote'],
     ['an address literal', 'alice@[127.0.0.1]', 'remote'],
   ])('%s: %s is %s', (_, address, kind) => {
