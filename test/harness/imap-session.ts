@@ -53,6 +53,13 @@ export class ImapSession implements AsyncDisposable {
 
   /** Sends a command, its line breaks and literals included; resolves with the untagged responses. Throws unless OK. */
   async command(text: string | Buffer): Promise<readonly string[]> {
+    const { untagged, tagged } = await this.exchange(text);
+    if (tagged.startsWith('OK')) return untagged;
+    throw new Error(`${tagged} ${this.#peer.explain()}`);
+  }
+
+  /** The same, whatever the answer is; `tagged` is without its tag. */
+  async exchange(text: string | Buffer): Promise<{ readonly untagged: readonly string[]; readonly tagged: string }> {
     const tag = `d${++this.#tag}`;
     this.#input.write(`${tag} `);
     this.#input.write(text);
@@ -60,8 +67,7 @@ export class ImapSession implements AsyncDisposable {
     const untagged: string[] = [];
     for (;;) {
       const response = await this.#response();
-      if (response.startsWith(`${tag} OK`)) return untagged;
-      if (response.startsWith(`${tag} `)) throw new Error(`${response} ${this.#peer.explain()}`);
+      if (response.startsWith(`${tag} `)) return { untagged, tagged: response.slice(tag.length + 1) };
       untagged.push(response);
     }
   }
