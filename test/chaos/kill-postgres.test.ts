@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { startEmbeddedPostgres } from '#server/embedded/embedded-postgres.ts';
 import { ImapLine } from '../harness/imap-line.ts';
 import { startService, users } from '../harness/service.ts';
+import { brokenInvariants } from '../harness/store-invariants.ts';
 import { makeMessage, SmtpLoad } from './smtp-load.ts';
 
 const kills = 5;
@@ -51,6 +52,7 @@ describe('kill -9 of Postgres under load', () => {
         const found = await reader.ok('FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT)]');
         const subjects = new Set([...found.matchAll(/Subject: load (pg-\d+)/g)].map((match) => match[1]));
         expect(subjects.size).toBe(messages.length);
+        expect(await brokenInvariants(postgres.url)).toEqual([]);
         const ready = await fetch(`http://127.0.0.1:${service.ports.http}/readyz`);
         expect(ready.status).toBe(200);
         expect(await readFile(path.join(folder, 'postgres.log'), 'utf8')).toContain('redo done');

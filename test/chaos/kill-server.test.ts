@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { unreachable } from '#shared/base/unreachable.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '#server/embedded/embedded-postgres.ts';
 import { chosenPorts, startService, users, type Service, type ServicePorts } from '../harness/service.ts';
+import { brokenInvariants } from '../harness/store-invariants.ts';
 import { PostgresGate } from './postgres-gate.ts';
 import { makeMessage, SmtpLoad, type LoadMessage } from './smtp-load.ts';
 
@@ -162,6 +163,10 @@ describe('kill -9 of the server under load', () => {
       expect(duplicates).toBeGreaterThanOrEqual(hitsWanted);
     },
   );
+
+  test('nothing in the database is out of place', async () => {
+    expect(await brokenInvariants(postgres.url)).toEqual([]);
+  });
 });
 
 async function until(condition: () => boolean): Promise<boolean> {
