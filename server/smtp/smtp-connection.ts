@@ -159,6 +159,12 @@ export class SmtpConnection extends SMTPConnection {
     timer.unref();
   }
 
+  override _armTimeout(socket: Socket = this._socket): void {
+    super._armTimeout(socket);
+    // The library arms the new socket before it is the connection's: its handshake begins.
+    if (socket !== this._socket) destroyIfHandshakeEnds(socket);
+  }
+
   #reply(reply: Reply): void {
     this.send(reply.code, replyText(reply));
   }
@@ -178,6 +184,13 @@ export class SmtpConnection extends SMTPConnection {
     if (this._closing || this._handlerPending || this._dataStream) return;
     this.#reply(replies.stopping);
   }
+}
+
+/** Half-open is for sessions: who ends its side before the handshake is done has left, and would hold its place. */
+export function destroyIfHandshakeEnds(socket: Socket): void {
+  const destroy = (): void => void socket.destroy();
+  socket.once('end', destroy);
+  socket.once('secure', () => socket.off('end', destroy));
 }
 
 /** Which of smtp-server's options make the listener that `options` describes. */

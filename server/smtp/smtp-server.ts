@@ -7,7 +7,7 @@ import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import type { TlsContext } from '#server/wire/tls-context.ts';
 import { replies, replyText } from './fault-to-reply.ts';
-import { libraryOptions, SmtpConnection } from './smtp-connection.ts';
+import { destroyIfHandshakeEnds, libraryOptions, SmtpConnection } from './smtp-connection.ts';
 import type { SmtpOptions } from './smtp-options.ts';
 
 /** How long a client that is turned away gets to read why, in ms. */
@@ -87,6 +87,14 @@ export class SmtpServer extends SMTPServer {
       }, this.#options.handshakeTimeoutMs).unref();
     }
     return release;
+  }
+
+  override _upgrade(socket: Socket, callback: Parameters<SMTPServer['_upgrade']>[1]): void {
+    super._upgrade(socket, callback);
+    const secure = this._pendingSockets.get(socket);
+    // Its end may have come before there was anybody to hear it.
+    if (socket.readableEnded) secure?.destroy();
+    else if (secure) destroyIfHandshakeEnds(secure);
   }
 
   #connections(): readonly SmtpConnection[] {

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { Duplex } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
 import fc from 'fast-check';
 import { afterEach, expect, test, vi } from 'vitest';
 import { MailError } from '#server/mail/mail-error.ts';
@@ -212,6 +214,44 @@ test.each(['starttls', 'implicit'] as const)(
     await expect.poll(() => bench.listener.connections).toBe(1);
   },
 );
+
+test.each(['starttls', 'implicit'] as const)(
+  'who leaves before or in a TLS handshake (%s) holds no place until its deadline',
+  async (tls) => {
+    bench = await openBench({ options: { tls } });
+    const [clientHello = Buffer.alloc(0)] = await helloOf('mx.home.test');
+    for (const sent of ['', clientHello.subarray(0, 50), clientHello]) {
+      const socket = connect(bench.listener.port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      await once(socket, 'connect');
+      if (tls === 'starttls') {
+        await once(socket, 'data');
+        socket.write('EHLO x\r\nSTARTTLS\r\n');
+        await once(socket, 'data');
+      }
+      socket.resume();
+      socket.end(sent);
+      await expect.poll(() => bench.listener.connections, { timeout: 3000 }).toBe(0);
+    }
+  },
+);
+
+/** What a TLS client sends first. */
+async function helloOf(servername: string): Promise<readonly Buffer[]> {
+  const sent: Buffer[] = [];
+  const wire = new Duplex({
+    read: () => undefined,
+    write(chunk: Buffer, _encoding, done) {
+      sent.push(chunk);
+      done();
+    },
+  });
+  const client = connectTls({ socket: wire, servername });
+  client.on('error', () => undefined);
+  await expect.poll(() => sent.length).toBeGreaterThan(0);
+  client.destroy();
+  return sent;
+}
 
 test('a replaced certificate is shown to the next client', async () => {
   bench = await openBench({ options: { tls: 'implicit' } });
