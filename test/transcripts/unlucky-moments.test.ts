@@ -1,4 +1,4 @@
-/** Changes and faults of the store at moments that a transcript can't name. */
+/** What happens at moments that a transcript can't name, or takes long. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { MailError } from '#server/mail/mail-error.ts';
@@ -138,4 +138,39 @@ test('a response that breaks off ends the connection: nothing is said inside of 
   next.send('a1 FETCH 1 (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])\r\n');
   expect(await next.line()).toMatch(/^a1 NO \[UNAVAILABLE\]/);
   next.destroy();
+});
+
+/** The longest time, in ms, in which nothing else in this process had a turn. */
+async function longestTurn(work: () => Promise<unknown>): Promise<number> {
+  let longest = 0;
+  let last = performance.now();
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last);
+    last = performance.now();
+  }, 1);
+  await work();
+  clearInterval(timer);
+  return Math.max(longest, performance.now() - last);
+}
+
+test('others have their turn while one asks for many sections of a large header', async () => {
+  await using stage = await open(() => ({}));
+  const { client, imap } = stage;
+  await imap.put([{ raw: `${'X-Field: some value or other of a field\r\n'.repeat(10_000)}\r\nbody\r\n` }]);
+  await client.command('NOOP');
+  const items = Array.from({ length: 300 }, (_, n) => `BODY.PEEK[HEADER.FIELDS (X-Field-${n})]<9.1>`);
+  expect(await longestTurn(() => client.command(`FETCH 3 (${items.join(' ')})`))).toBeLessThan(500);
+});
+
+test('others have their turn while one asks for names like long patterns', async () => {
+  await using stage = await open(() => ({}));
+  const { client, store, imap } = stage;
+  for (let n = 0; n < 60; n++) {
+    const name = `${'a'.repeat(700)}${n}`;
+    await store.createMailbox(imap.accountId, name, null);
+    await store.setSubscribed(imap.accountId, name, true);
+  }
+  const pattern = `${'*a'.repeat(690)}b`;
+  expect(await longestTurn(() => client.command(`LSUB "" ${pattern}`))).toBeLessThan(500);
+  expect(await longestTurn(() => client.command(`LIST "" (${pattern} ${pattern})`))).toBeLessThan(500);
 });

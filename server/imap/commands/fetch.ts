@@ -16,6 +16,7 @@ import type { CommandOf } from './command-of.ts';
 import { chunksOf, isBodyItem, setsSeen, spanBytes, spansOf, type BodyItem } from './fetch-section.ts';
 import { expungeIssued, namedUids, noSuchNumber } from './messages.ts';
 import { ok, type Outcome } from './outcome.ts';
+import { Turns } from './turns.ts';
 
 export async function fetchCommand(session: ImapSession, command: CommandOf<'FETCH'>): Promise<Outcome> {
   const { account, view } = session.selected;
@@ -25,6 +26,7 @@ export async function fetchCommand(session: ImapSession, command: CommandOf<'FET
   const marksSeen = !view.isReadOnly && command.items.some(setsSeen);
   const items = itemsOf(command);
   const wants = wantsOf(items, marksSeen);
+  const turns = new Turns(session.services.clock);
   let answered = 0;
   for await (const batch of session.services.store.fetch(account.accountId, view.mailboxId, uids, wants)) {
     const seen = marksSeen ? await markSeen(session, batch) : noneSeen;
@@ -32,7 +34,7 @@ export async function fetchCommand(session: ImapSession, command: CommandOf<'FET
       const seq = view.seqOf(message.uid);
       if (seq === 0) continue;
       answered += 1;
-      await writeMessage(session, seq, message, { items, seen: seen.get(message.uid) ?? null });
+      await writeMessage(session, seq, message, { items, seen: seen.get(message.uid) ?? null, turns });
     }
   }
   // RFC 2180 section 4.1.2: what is left was sent.
@@ -86,13 +88,13 @@ async function markSeen(session: ImapSession, batch: readonly FetchedMessage[]):
   }
 }
 
-type Answer = { readonly items: readonly FetchItem[]; readonly seen: MessageFlags | null };
+type Answer = { readonly items: readonly FetchItem[]; readonly seen: MessageFlags | null; readonly turns: Turns };
 
 async function writeMessage(
   session: ImapSession,
   seq: number,
   message: FetchedMessage,
-  { items, seen }: Answer,
+  { items, seen, turns }: Answer,
 ): Promise<void> {
   const response: Response = { text: fetchBegin(seq), isBegun: false };
   let separator = '';
@@ -100,6 +102,9 @@ async function writeMessage(
     for (const item of items) {
       response.text += separator;
       separator = ' ';
+      // A line has room for thousands of items, each a look through a large header.
+      const pause = turns.pause();
+      if (pause !== null) await pause;
       if (isBodyItem(item)) await writeBody(session, response, message, item);
       else response.text += attribute(session, message, item, seen);
     }

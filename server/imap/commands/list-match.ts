@@ -2,6 +2,9 @@
 import { canonicalMailboxName, inbox, isBelow } from '#server/mail/mailbox-name.ts';
 import { delimiter } from '#server/mail/mailbox.ts';
 
+const star = 0x2a;
+const percent = 0x25;
+
 /** A reference ends where the pattern begins: "a/" and "b" as well as "a" and "/b" are "a/b". */
 export function fullPattern(reference: string, pattern: string): string {
   return canonicalMailboxName(reference + pattern);
@@ -13,26 +16,38 @@ export function fullPattern(reference: string, pattern: string): string {
  */
 export function matchesPattern(pattern: string, name: string): boolean {
   const insensitive = name === inbox || isBelow(name, inbox) ? inbox.length : 0;
-  // Whether the pattern read so far matches the name's first n characters, for each n.
-  let reached: boolean[] = Array.from({ length: name.length + 1 }, (_, n) => n === 0);
-  for (const symbol of pattern.replaceAll(/[*%]+/g, (run) => (run.includes('*') ? '*' : '%'))) {
-    if (!reached.includes(true)) return false;
-    const next: boolean[] = Array.from({ length: name.length + 1 }, () => false);
-    if (symbol === '*' || symbol === '%') {
-      let isOpen = false;
-      for (let n = 0; n <= name.length; n++) {
-        if (n > 0 && symbol === '%' && name[n - 1] === delimiter) isOpen = false;
-        isOpen ||= reached[n] === true;
-        next[n] = isOpen;
-      }
-    } else {
-      const capital = symbol >= 'a' && symbol <= 'z' ? symbol.toUpperCase() : symbol;
-      for (let n = 0; n + symbol.length <= name.length; n++) {
-        if (reached[n] === true && name.startsWith(n < insensitive ? capital : symbol, n))
-          next[n + symbol.length] = true;
-      }
-    }
-    reached = next;
+  // Whether the pattern read so far matches the name's first n code units, for each n.
+  let reached = new Uint8Array(name.length + 1);
+  let next = new Uint8Array(name.length + 1);
+  reached[0] = 1;
+  const symbols = pattern.replaceAll(/[*%]+/g, (run) => (run.includes('*') ? '*' : '%'));
+  for (let at = 0; at < symbols.length; at++) {
+    const symbol = symbols.charCodeAt(at);
+    const isReached = symbol === star || symbol === percent ? open(symbol) : step(symbol);
+    if (!isReached) return false;
+    [reached, next] = [next, reached];
   }
-  return reached[name.length] === true;
+  return reached[name.length] === 1;
+
+  function open(symbol: number): boolean {
+    let isOpen = 0;
+    for (let n = 0; n <= name.length; n++) {
+      if (n > 0 && symbol === percent && name[n - 1] === delimiter) isOpen = 0;
+      isOpen |= reached[n] ?? 0;
+      next[n] = isOpen;
+    }
+    return true;
+  }
+
+  function step(symbol: number): boolean {
+    const capital = symbol >= 0x61 && symbol <= 0x7a ? symbol - 0x20 : symbol;
+    let isReached = false;
+    next[0] = 0;
+    for (let n = 0; n < name.length; n++) {
+      const matches = reached[n] === 1 && name.charCodeAt(n) === (n < insensitive ? capital : symbol);
+      next[n + 1] = matches ? 1 : 0;
+      isReached ||= matches;
+    }
+    return isReached;
+  }
 }

@@ -1,5 +1,4 @@
 /** LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9; RFC 5258 as far as RFC 6154 and RFC 3348 need it). */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentsOf } from '#server/mail/mailbox-name.ts';
 import type { Mailbox } from '#server/mail/mailbox.ts';
 import { listResponse, listRootResponse } from '../grammar/response.ts';
@@ -7,9 +6,7 @@ import type { ImapSession } from '../state/session.ts';
 import type { CommandOf } from './command-of.ts';
 import { fullPattern, matchesPattern } from './list-match.ts';
 import { ok, type Outcome } from './outcome.ts';
-
-/** How long names are compared with patterns before others get their turn, in ms. */
-const longestTurnMs = 10;
+import { Turns } from './turns.ts';
 
 /** A name that LIST may show: a mailbox, a level above one, or a subscription to one that is no more. */
 type Named = { readonly name: string; readonly mailbox: Mailbox | null; readonly isSubscribed: boolean };
@@ -38,15 +35,13 @@ export async function listCommand(session: ImapSession, command: CommandOf<'LIST
   return ok('LIST completed');
 }
 
-/** Whether any of the patterns means a name. Many names and long patterns take their time: others get theirs in between. */
+/** Whether any of the patterns means a name: many names and long patterns take their time. */
 function matcher({ services: { clock } }: ImapSession, patterns: readonly string[]) {
-  let turnEndsAt = clock.monotonicMs() + longestTurnMs;
+  const turns = new Turns(clock);
   return async (name: string): Promise<boolean> => {
     for (const pattern of patterns) {
-      if (clock.monotonicMs() > turnEndsAt) {
-        await nextTurn();
-        turnEndsAt = clock.monotonicMs() + longestTurnMs;
-      }
+      const pause = turns.pause();
+      if (pause !== null) await pause;
       if (matchesPattern(pattern, name)) return true;
     }
     return false;
