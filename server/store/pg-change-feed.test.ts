@@ -149,3 +149,54 @@ test('a notification that could not be sent is sent later', async () => {
   proxy.refuse(false);
   expect((await heard).mailboxIds).toEqual([account.inboxId]);
 });
+
+test('a sweep finds what was lost, though a later change of the account was told', async () => {
+  const account = await TestAccount.create(under);
+  const trash = await account.mailbox('Trash');
+  const { modSeq } = await account.deliver();
+  const feed = new PgChangeFeed({ database: under.database, sweepMs: 1000 });
+  onTestFinished(() => feed[Symbol.asyncDispose]());
+  // It has swept once, and knows where the account stands.
+  await hear(feed, account.id, (hint) => hint.modSeq >= modSeq);
+  const { db } = under.database;
+  // A process writes and is killed before it can tell; then another one writes and tells.
+  await db
+    .updateTable('account_state')
+    .set({ modseq: BigInt(modSeq + 2) })
+    .where('account_id', '=', account.id)
+    .execute();
+  await db
+    .updateTable('mailbox')
+    .set({ highest_modseq: BigInt(modSeq + 1) })
+    .where('id', '=', account.inboxId)
+    .execute();
+  await db
+    .updateTable('mailbox')
+    .set({ highest_modseq: BigInt(modSeq + 2) })
+    .where('id', '=', trash.id)
+    .execute();
+  const lost = hear(feed, account.id, ({ mailboxIds }) => mailboxIds.includes(account.inboxId));
+  const told = hear(feed, account.id, ({ mailboxIds }) => mailboxIds.length === 1 && mailboxIds[0] === trash.id);
+  other.feed.tell({ accountId: account.id, mailboxIds: [trash.id], modSeq: (modSeq + 2) as ModSeq });
+  await told;
+  await lost;
+});
+
+test('a notification that is not ours, or of a server to come, harms nobody', async () => {
+  const errors: unknown[] = [];
+  const feed = new PgChangeFeed({ database: under.database, onError: (error) => errors.push(error) });
+  onTestFinished(() => feed[Symbol.asyncDispose]());
+  const account = await TestAccount.create(under);
+  const ready = hear(feed, account.id, () => true);
+  await account.deliver();
+  await ready;
+  const stranger = await under.database.connect('stranger');
+  onTestFinished(() => stranger.end());
+  for (const payload of ['', 'hello', '{}', '["x",["not a number",1,[]]]']) {
+    await stranger.query('select pg_notify($1, $2)', ['postrider_change', payload]);
+  }
+  const heard = hear(feed, account.id, () => true);
+  await account.deliver();
+  await heard;
+  await expect.poll(() => errors.length).toBe(4);
+});

@@ -31,8 +31,11 @@ export type PgChangeFeedOptions = {
 
 type Audience = {
   readonly listeners: Set<(hint: ChangeHint) => void>;
-  /** The highest modseq that was told of; 0: not known yet. */
-  told: number;
+  /**
+   * The account's modseq at the last sweep; 0: not known yet. Not that of the last hint: an earlier one may have been
+   * lost, and the sweep after it must find what it told of.
+   */
+  swept: number;
 };
 
 /** [sender, [account, modseq, [mailbox, …]] …], ids as text: JSON numbers are too short for int8. */
@@ -73,7 +76,7 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   }
 
   subscribe(accountId: AccountId, heard: (hint: ChangeHint) => void): Disposable {
-    const audience = this.#audiences.get(accountId) ?? { listeners: new Set(), told: 0 };
+    const audience = this.#audiences.get(accountId) ?? { listeners: new Set(), swept: 0 };
     this.#audiences.set(accountId, audience);
     // Two subscriptions with the same function are two.
     const listener = (hint: ChangeHint): void => heard(hint);
@@ -112,7 +115,6 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   #spread(hint: ChangeHint): void {
     const audience = this.#audiences.get(hint.accountId);
     if (!audience) return;
-    audience.told = Math.max(audience.told, hint.modSeq);
     for (const listener of audience.listeners) {
       setImmediate(() => {
         if (audience.listeners.has(listener)) listener(hint);
@@ -121,16 +123,23 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   }
 
   #hear(text: string): void {
-    const [sender, ...changes] = JSON.parse(text) as Payload;
-    if (sender === this.#sender) return;
-    this.#metrics?.changeNotifications.inc({ direction: 'heard' }, changes.length);
-    for (const [account, modSeq, mailboxes] of changes) {
-      this.#spread({
+    let hints: readonly ChangeHint[];
+    try {
+      const [sender, ...changes] = JSON.parse(text) as Payload;
+      if (sender === this.#sender) return;
+      hints = changes.map(([account, modSeq, mailboxes]) => ({
         accountId: BigInt(account) as AccountId,
         modSeq: modSeq as ModSeq,
         mailboxIds: mailboxes.map((id) => BigInt(id) as MailboxId),
-      });
+      }));
+    } catch (error) {
+      // Whoever may connect to the database may notify, and so does a newer server: whatever it says, something changed.
+      this.#onError(error);
+      this.#sweepSoon();
+      return;
     }
+    this.#metrics?.changeNotifications.inc({ direction: 'heard' }, hints.length);
+    for (const hint of hints) this.#spread(hint);
   }
 
   #queue({ accountId, modSeq, mailboxIds }: ChangeHint): void {
@@ -209,22 +218,21 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
   }
 
   async #sweep(): Promise<void> {
-    const asked = [...this.#audiences].map(([accountId, { told }]) => ({ accountId, told }));
+    const asked = [...this.#audiences].map(([accountId, { swept }]) => ({ accountId, swept }));
     const { rows } = await sql<{ account_id: AccountId; modseq: bigint; ids: readonly bigint[] }>`/*sweep-changes*/
       select s.account_id, s.modseq, array(
-          select m.id from mailbox m where m.account_id = s.account_id and m.highest_modseq > a.told
+          select m.id from mailbox m where m.account_id = s.account_id and m.highest_modseq > a.swept
           union
           select l.mailbox_id from change_log l
-            where l.account_id = s.account_id and l.modseq > a.told and l.kind = 'mailbox-gone') as ids
-        from unnest(${int8Array(asked.map(({ accountId }) => accountId))}::int8[], ${int8Array(asked.map(({ told }) => told))}::int8[]) a (id, told)
-        join account_state s on s.account_id = a.id and s.modseq > a.told`.execute(this.#database.db);
+            where l.account_id = s.account_id and l.modseq > a.swept and l.kind = 'mailbox-gone') as ids
+        from unnest(${int8Array(asked.map(({ accountId }) => accountId))}::int8[], ${int8Array(asked.map(({ swept }) => swept))}::int8[]) a (id, swept)
+        join account_state s on s.account_id = a.id and s.modseq > a.swept`.execute(this.#database.db);
     this.#metrics?.changeNotifications.inc({ direction: 'swept' }, rows.length);
-    for (const row of rows) {
-      this.#spread({
-        accountId: row.account_id,
-        modSeq: Number(row.modseq) as ModSeq,
-        mailboxIds: row.ids as readonly MailboxId[],
-      });
+    for (const { account_id: accountId, modseq, ids } of rows) {
+      const modSeq = Number(modseq) as ModSeq;
+      const audience = this.#audiences.get(accountId);
+      if (audience) audience.swept = modSeq;
+      this.#spread({ accountId, modSeq, mailboxIds: ids as readonly MailboxId[] });
     }
   }
 }
