@@ -160,10 +160,18 @@ export class Connection implements AsyncDisposable {
       this.#pendingBytes += reply.length;
       this.#sendPending();
     }
+    if (this.#isEnded) {
+      this.destroy();
+      throw new ConnectionLost('TLS handshake failed');
+    }
     const secure = new TLSSocket(plain, { isServer: true, secureContext: context, enableTrace: false });
     this.#socket = secure;
     this.#listen(secure);
+    // Half-open is for sessions: who ends its side before the handshake is done has left, and would hold its place.
+    const left = (): void => void secure.destroy();
+    secure.once('end', left);
     secure.once('secure', () => {
+      secure.off('end', left);
       this.#isSecure = true;
       this.#wakeWriter?.();
     });

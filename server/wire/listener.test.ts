@@ -163,6 +163,18 @@ test('TLS from the first byte; the next connection gets a replaced certificate; 
   await expect.poll(() => refused).toEqual(['tls-handshake', 'tls-handshake']);
 });
 
+test.each([
+  ['before the handshake', ''],
+  ['in its first message', '\x16\x03\x01\x02\x00\x01\x00'],
+])('a client that ends its side %s holds no place until the deadline', async (_, sent) => {
+  await using at = await open(() => Promise.resolve(), { tls: new TlsContext(material) });
+  const client = await dial(at.listener.port);
+  client.resume();
+  client.end(sent, 'latin1');
+  await once(client, 'close');
+  await expect.poll(() => at.listener.connections).toBe(0);
+});
+
 test('an old TLS version is refused', async () => {
   await using at = await open(async () => {}, { tls: new TlsContext(material) });
   const client = connectTls({
