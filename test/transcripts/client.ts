@@ -90,6 +90,11 @@ export class Client {
     this.#socket.destroy();
   }
 
+  /** Goes away without an end, as a program that crashes. */
+  reset(): void {
+    this.#socket.resetAndDestroy();
+  }
+
   #listen(): void {
     this.#socket.on('data', (chunk: Buffer) => {
       this.#buffer += chunk.toString('latin1');

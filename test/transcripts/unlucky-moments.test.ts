@@ -140,6 +140,25 @@ test('a response that breaks off ends the connection: nothing is said inside of 
   next.destroy();
 });
 
+test('a client that goes away while it searches is no fault of the server', async () => {
+  let isSearching = false;
+  let hasEnded = false;
+  await using stage = await open(() => ({
+    async search(_accountId, _mailboxId, _query, signal) {
+      isSearching = true;
+      await sleep(5_000, undefined, { signal }).finally(() => (hasEnded = true));
+      return [];
+    },
+  }));
+  const { client, imap } = stage;
+  client.send('a1 SEARCH TEXT x\r\n');
+  await expect.poll(() => isSearching).toBe(true);
+  client.reset();
+  await expect.poll(() => hasEnded).toBe(true);
+  await expect.poll(() => imap.listener.connections).toBe(0);
+  expect(imap.failures).toEqual([]);
+});
+
 /** The longest time, in ms, in which nothing else in this process had a turn. */
 async function longestTurn(work: () => Promise<unknown>): Promise<number> {
   let longest = 0;

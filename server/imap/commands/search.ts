@@ -1,6 +1,7 @@
 /** SEARCH and UID SEARCH (RFC 3501 section 6.4.4). */
 import type { SearchQuery } from '#server/mail/query.ts';
 import type { UidSet } from '#server/mail/uid-set.ts';
+import { ConnectionLost } from '#server/wire/connection.ts';
 import { unreachable } from '#shared/base/unreachable.ts';
 import { flagBits } from '#server/mail/flags.ts';
 import type { SearchKey } from '../grammar/command.ts';
@@ -16,7 +17,13 @@ export async function searchCommand(session: ImapSession, { byUid, key }: Comman
   const query = searchQuery(key, view);
   if (query === null) return noSuchNumber;
   const { signal } = session.connection;
-  const found = await session.services.store.search(account.accountId, view.mailboxId, query, signal);
+  const search = session.services.store.search(account.accountId, view.mailboxId, query, signal);
+  const found = await search.catch((error: unknown) => {
+    if (signal.aborted && error instanceof Error && error.name === 'AbortError') {
+      throw new ConnectionLost('the client went away during a search', { cause: error });
+    }
+    throw error;
+  });
   const numbers: number[] = [];
   for (const uid of found) {
     // Messages that the client hasn't been told of have no number yet.
