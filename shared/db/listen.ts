@@ -112,7 +112,8 @@ export class Notifier implements AsyncDisposable {
 
   async #connection(): Promise<pg.Client> {
     if (this.#client) return this.#client;
-    const client = await this.#database.connect('notify');
+    // What it tells of is committed and durable already; the telling itself need not outlive a crash, nor wait for the disk.
+    const client = await this.#database.connect('notify', { synchronous_commit: 'off' });
     client.once('end', () => {
       if (this.#client === client) this.#client = null;
     });
