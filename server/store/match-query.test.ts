@@ -32,7 +32,7 @@ const query = fc.letrec<{ query: SearchQuery }>((tie) => ({
     key,
     fc.record({ kind: fc.constantFrom('and', 'or'), of: fc.array(tie('query'), { maxLength: 4 }) }),
     fc.record({ kind: fc.constant('not'), of: tie('query') }),
-  ) as fc.Arbitrary<SearchQuery>,
+  ),
 })).query;
 
 type Sample = Required<Omit<KnownMessage, 'hasKeyword'>> & {
