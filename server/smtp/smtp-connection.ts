@@ -29,6 +29,8 @@ export class SmtpConnection extends SMTPConnection {
   #errors = 0;
   /** The next reply is the one to a message. */
   #isAwaitingVerdict = false;
+  /** The socket whose replies are held back. */
+  #held: Socket | null = null;
 
   constructor(
     server: SMTPServer,
@@ -68,6 +70,7 @@ export class SmtpConnection extends SMTPConnection {
 
   override _createParser(): SMTPStream {
     const parser = new DataStream();
+    parser.onBurst = { begin: () => this.#hold(), end: () => this.#flush() };
     parser.oncommand = (command, callback) => this._onCommand(command, callback);
     parser.on('error', (error) => this.send(421, `Error: ${error.message}`));
     // The peer ended its side, and everything it sent before has its answer.
@@ -151,6 +154,8 @@ export class SmtpConnection extends SMTPConnection {
 
   override upgrade(callback: () => void, secureCallback?: () => void): void {
     const plain = this._socket;
+    // The reply to STARTTLS must be out before the handshake.
+    this.#flush();
     super.upgrade(callback, secureCallback);
     this.emit('upgrade', plain);
     const timer = setTimeout(() => {
@@ -159,10 +164,29 @@ export class SmtpConnection extends SMTPConnection {
     timer.unref();
   }
 
+  /** The library waits here for a peer that is behind with its replies. */
+  override _whenWritable(next: () => void): void {
+    if (this._socket.writableNeedDrain) this.#flush();
+    super._whenWritable(next);
+  }
+
   override _armTimeout(socket: Socket = this._socket): void {
     super._armTimeout(socket);
     // The library arms the new socket before it is the connection's: its handshake begins.
     if (socket !== this._socket) destroyIfHandshakeEnds(socket);
+  }
+
+  /** RFC 2920 section 3.2: the replies to commands that came together go together, in one packet. */
+  #hold(): void {
+    if (this.#held !== null || this._upgrading) return;
+    this.#held = this._socket;
+    this.#held.cork();
+  }
+
+  #flush(): void {
+    const held = this.#held;
+    this.#held = null;
+    held?.uncork();
   }
 
   #reply(reply: Reply): void {

@@ -236,6 +236,26 @@ test('pipelined commands, and the next transaction right behind the message (RFC
   expect(await bench.inbox(bench.alice)).toHaveLength(2);
 });
 
+test('the replies to commands that came together go together (RFC 2920 section 3.2)', async () => {
+  using client = await open();
+  await client.reply();
+  await client.say('EHLO client.test');
+  const bursts: string[] = [];
+  client.socket.on('data', (chunk: Buffer) => bursts.push(chunk.toString().replaceAll(/^(\d{3}).*\r\n/gm, '$1 ')));
+  client.write('MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@home.test>\r\nRCPT TO:<nobody@home.test>\r\nDATA\r\n');
+  await expect.poll(() => bursts).toEqual(['250 250 550 354 ']);
+  client.write(`${message}.\r\nMAIL FROM:<a@b.test>\r\nRSET\r\n`);
+  await expect.poll(() => bursts).toEqual(['250 250 550 354 ', '250 250 250 ']);
+});
+
+test('a client that sends more commands than it reads replies is waited for, and gets all of them', async () => {
+  using client = await open();
+  await client.reply();
+  client.write('NOOP\r\n'.repeat(2900) + 'QUIT\r\n');
+  for (let n = 0; n < 2900; n++) expect(await client.reply()).toMatch(/^250/);
+  expect(await client.reply()).toMatch(/^221/);
+});
+
 test('a client that ends its side right behind its message still hears that it is stored', async () => {
   using client = await open();
   await client.begin('alice@home.test');
