@@ -2,6 +2,7 @@
  * Logins with a password, against the directory. It must not know a protocol or a table. Invariants: the account
  * is read at each login; wrong names cost as much time as wrong passwords; a password is nowhere kept or logged.
  */
+import { availableParallelism } from 'node:os';
 import type { Clock } from '#shared/base/clock.ts';
 import type { LoginAccount, LoginCredential, LoginDirectory } from '#shared/directory/logins.ts';
 import { hashPassword, needsRehash, verifyPassword } from '#shared/directory/password.ts';
@@ -23,10 +24,10 @@ export type AuthenticatorOptions = {
 };
 
 /**
- * Passwords that are looked at together. The hashes' own turns (shared/directory/turns.ts) are as many: what waits,
- * waits here, where it is fair.
+ * Passwords that are looked at together: two, but never all processors, so that mail goes on while somebody guesses.
+ * What waits, waits here, where it is fair, and not for the hashes' own turns (shared/directory/turns.ts).
  */
-const atOnce = 2;
+const atOnce = Math.max(1, Math.min(2, availableParallelism() - 1));
 
 /** To be disposed of when no more logins come: it then writes when credentials were used last. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator & AsyncDisposable {
