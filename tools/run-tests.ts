@@ -12,9 +12,9 @@ const { status } = spawnSync(process.execPath, vitest, { stdio: 'inherit' });
 const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = readResults();
 /** A file that fails before its tests are known counts as one failure. */
 const brokenFiles = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
-console.log(
-  `${numPassedTests} passed, ${numFailedTests + brokenFiles} failed, ${numPendingTests + numTodoTests} skipped`,
-);
+/** An error outside of any test fails the run too. */
+const failed = Math.max(numFailedTests + brokenFiles, status === 0 ? 0 : 1);
+console.log(`${numPassedTests} passed, ${failed} failed, ${numPendingTests + numTodoTests} skipped`);
 process.exitCode = status ?? 1;
 
 type Results = {

@@ -48,10 +48,12 @@ async function screenUntil(home: string, pattern: RegExp): Promise<string> {
   });
   // It leads a group of its own, so that nothing of it is left when it hangs.
   const watchdog = setTimeout(() => process.kill(-(child.pid ?? 0), 'SIGKILL'), 20_000);
+  child.stdin.on('error', () => undefined); // It may end before it has read the key.
   let shown = '';
   child.stdout.on('data', (chunk: Buffer) => {
+    const wasThere = pattern.test(shown);
     shown += chunk.toString();
-    if (pattern.test(shown)) child.stdin.write('q');
+    if (!wasThere && pattern.test(shown)) child.stdin.write('q');
   });
   await once(child, 'close');
   clearTimeout(watchdog);
