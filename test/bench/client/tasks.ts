@@ -1,0 +1,88 @@
+/** What the runner asks of the client process, and what it answers. */
+
+export type Door = { readonly port: number; readonly tls: boolean };
+export type Login = Door & { readonly user: string; readonly password: string };
+
+export type Task =
+  | {
+      readonly kind: 'smtp';
+      readonly port: number;
+      readonly sessions: number;
+      readonly bytes: number;
+      readonly seconds: number;
+      readonly messagesPerConnection: number;
+      /** Groups of recipients; messages take them in turn. */
+      readonly recipients: readonly (readonly string[])[];
+    }
+  | {
+      readonly kind: 'imap-script';
+      readonly login: Login;
+      /** Not timed: they bring the mailbox into its state. A NO is ignored. */
+      readonly before: readonly string[];
+      readonly commands: readonly string[];
+      /** Commands under way at a time. */
+      readonly depth: number;
+      /** What must be counted in the answers, for example "FETCH (": a figure is worth nothing when the work was not done. */
+      readonly expect?: { readonly text: string; readonly count: number };
+    }
+  | {
+      readonly kind: 'imap-logins';
+      readonly logins: readonly Login[];
+      readonly connections: number;
+      readonly seconds: number;
+    }
+  | {
+      readonly kind: 'imap-append';
+      readonly logins: readonly Login[];
+      readonly bytes: number;
+      readonly seconds: number;
+      readonly mailbox: string;
+    }
+  | {
+      readonly kind: 'imap-store';
+      readonly logins: readonly Login[];
+      readonly seconds: number;
+      readonly mailbox: string;
+    }
+  | {
+      readonly kind: 'imap-fill';
+      readonly login: Login;
+      readonly mailbox: string;
+      readonly count: number;
+      readonly bytes: number;
+      readonly connections: number;
+    }
+  | { readonly kind: 'imap-hold'; readonly logins: readonly Login[] }
+  | { readonly kind: 'imap-release' }
+  | {
+      readonly kind: 'idle-latency';
+      readonly idle: Login;
+      readonly deliver: Login & { readonly by: 'smtp' | 'append'; readonly recipient: string };
+      readonly count: number;
+    }
+  | {
+      readonly kind: 'postgres-insert';
+      readonly url: string;
+      readonly clients: number;
+      readonly bytes: number;
+      readonly rowsPerCommit: number;
+      readonly seconds: number;
+    }
+  | { readonly kind: 'postgres-read'; readonly url: string; readonly sql: string }
+  | { readonly kind: 'fdatasync'; readonly folder: string; readonly bytes: number; readonly seconds: number };
+
+export type Outcome = {
+  /** Messages, logins, commands or rows. */
+  readonly count: number;
+  readonly seconds: number;
+  readonly bytes: number;
+  /** CPU-seconds of the client meanwhile. */
+  readonly cpuSeconds: number;
+  readonly also?: Readonly<Record<string, number>>;
+};
+
+/** What the client does between the untimed and the timed part: the runner reads its counters then. */
+export type Begin = () => Promise<void>;
+
+export type ToClient = { readonly run: Task } | { readonly go: true };
+export type FromClient = { readonly begin: true } | { readonly outcome: Outcome } | { readonly failure: string };

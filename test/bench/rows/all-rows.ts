@@ -1,0 +1,21 @@
+/** The table, in the order in which it is printed. */
+import { growthRows } from './growth-rows.ts';
+import { loginRows } from './login-rows.ts';
+import { readRows } from './read-rows.ts';
+import { receiveRows } from './receive-rows.ts';
+import type { Row } from './row.ts';
+import { writeRows } from './write-rows.ts';
+
+export const allRows: readonly Row[] = [...receiveRows, ...loginRows, ...readRows, ...writeRows, ...growthRows];
+
+/** Those whose name begins with the one given (names and beginnings, separated by commas); throws when there is none. */
+export function rowsNamed(names: string): readonly Row[] {
+  if (names === '' || names === 'all') return allRows;
+  const found = names.split(',').flatMap((name) => {
+    const exact = allRows.filter((row) => row.name === name);
+    const rows = exact.length > 0 ? exact : allRows.filter((row) => row.name.startsWith(name));
+    if (rows.length === 0) throw new Error(`no row is called ${name}; ROW=list prints them`);
+    return rows;
+  });
+  return [...new Set(found)];
+}

@@ -1,0 +1,174 @@
+/** SELECT, FETCH and SEARCH of large mailboxes. */
+import { sampleOf, type Bench } from '../bench.ts';
+import { needle, needleEvery } from '../client/messages.ts';
+import type { Outcome } from '../client/tasks.ts';
+import { loginOf, type MailServer, type ServerName } from '../servers/mail-server.ts';
+import { postgresRead } from './limits.ts';
+import type { Row } from './row.ts';
+
+const kib = 1024;
+const dovecots: readonly ServerName[] = ['postrider', 'dovecot-mdbox', 'dovecot-sdbox'];
+
+/** Messages of "Big"; a quick look has fewer. */
+export function bigCount(bench: Bench): number {
+  return bench.size(100_000, 5000);
+}
+
+export function fillBig(bench: Bench, server: MailServer): Promise<void> {
+  return bench.fill(server, 'reader', { name: 'Big', count: bigCount(bench), bytes: 1500 });
+}
+
+function fillBodies(bench: Bench, server: MailServer): Promise<void> {
+  return bench.fill(server, 'reader', { name: 'Bodies', count: bodiesCount(bench), bytes: 20 * kib });
+}
+
+const bodiesCount = (bench: Bench): number => bench.size(2000, 400);
+
+type Read = {
+  readonly mailbox: string;
+  readonly commands: (bench: Bench) => readonly string[];
+  readonly depth?: number;
+  readonly expect?: (bench: Bench) => { text: string; count: number };
+  readonly servers?: readonly ServerName[];
+  readonly limits?: Row['limits'];
+  readonly prepare: NonNullable<Row['prepare']>;
+  /** Milliseconds unless said otherwise. */
+  readonly rate?: { readonly unit: 'MB/s'; readonly of: (outcome: Outcome) => number };
+};
+
+function read(name: string, title: string, aim: string, o: Read): Row {
+  return {
+    name,
+    title,
+    unit: o.rate?.unit ?? 'ms',
+    better: o.rate ? 'more' : 'less',
+    aim,
+    clearLogin: true,
+    servers: o.servers ?? dovecots,
+    prepare: o.prepare,
+    ...(o.limits && { limits: o.limits }),
+    async measure(bench, server) {
+      const expect = o.expect?.(bench);
+      const timed = await bench.timed(server, {
+        kind: 'imap-script',
+        login: loginOf(server, 'reader'),
+        before: [`SELECT ${o.mailbox}`],
+        commands: o.commands(bench),
+        depth: o.depth ?? 1,
+        ...(expect && { expect }),
+      });
+      return sampleOf(timed, o.rate ? o.rate.of(timed.outcome) : timed.outcome.seconds * 1000);
+    },
+  };
+}
+
+const selectCold: Row = {
+  name: 'select-cold',
+  title: 'SELECT of 100,000 messages, cold process',
+  unit: 'ms',
+  better: 'less',
+  aim: '50 ms',
+  clearLogin: true,
+  servers: dovecots,
+  prepare: fillBig,
+  async measure(bench, server) {
+    await server.restart();
+    const timed = await bench.timed(server, {
+      kind: 'imap-script',
+      login: loginOf(server, 'reader'),
+      before: [],
+      commands: ['SELECT Big'],
+      depth: 1,
+      expect: { text: `* ${bigCount(bench)} EXISTS`, count: 1 },
+    });
+    return sampleOf(timed, timed.outcome.seconds * 1000);
+  },
+};
+
+const everyMessage = (text: string) => (bench: Bench) => ({ text, count: bigCount(bench) });
+const bigRows = (name: string, title: string, aim: string, items: string, column: string | null): Row =>
+  read(name, title, aim, {
+    mailbox: 'Big',
+    prepare: fillBig,
+    commands: () => [`FETCH 1:* ${items}`],
+    expect: everyMessage(' FETCH ('),
+    ...(column !== null && {
+      limits: (bench) =>
+        postgresRead(
+          bench,
+          `select e.${column} from message m join email e using (account_id) where e.id = m.email_id
+             and m.mailbox_id = (select id from mailbox where name = 'Big') order by m.uid`,
+        ),
+    }),
+  });
+
+const thousands = (bench: Bench): readonly string[] =>
+  Array.from({ length: bodiesCount(bench) }, (_, n) => `FETCH ${n + 1} BODY.PEEK[]`);
+const everyBody = (bench: Bench) => ({ text: ' FETCH (', count: bodiesCount(bench) });
+const withLoop: readonly ServerName[] = ['postrider', 'dovecot-mdbox', 'dovecot-sdbox', 'empty-loop'];
+
+async function prepareBodies(bench: Bench, server: MailServer): Promise<void> {
+  if (server.name !== 'empty-loop') await fillBodies(bench, server);
+}
+
+const bodies = (name: string, title: string, o: { isOne: boolean; depth: number }): Row =>
+  read(name, title, '1x Dovecot', {
+    mailbox: 'Bodies',
+    servers: withLoop,
+    prepare: prepareBodies,
+    depth: o.depth,
+    commands: (bench) => (o.isOne ? [`FETCH 1:${bodiesCount(bench)} BODY.PEEK[]`] : thousands(bench)),
+    expect: everyBody,
+  });
+
+const largeMiB = 30;
+const large = read('body-30m', 'a body of 30 MB to one client', '300 MB/s, under 16 MB more', {
+  mailbox: 'Large',
+  prepare: (bench, server) => bench.fill(server, 'reader', { name: 'Large', count: 1, bytes: largeMiB * kib * kib }),
+  commands: () => ['FETCH 1 BODY.PEEK[]'],
+  expect: () => ({ text: ' FETCH (', count: 1 }),
+  rate: { unit: 'MB/s', of: ({ bytes, seconds }) => bytes / 1e6 / seconds },
+});
+
+function search(name: string, aim: string, criteria: string): Row {
+  const servers: readonly ServerName[] = ['postrider', 'dovecot-mdbox', 'dovecot-xapian'];
+  return {
+    ...read(name, `SEARCH ${criteria.split(' ')[0]} on 100,000`, aim, {
+      mailbox: 'Big',
+      servers,
+      prepare: fillBig,
+      commands: () => [`SEARCH ${criteria}`],
+    }),
+  };
+}
+
+export const hitsExpected = (bench: Bench): number => Math.ceil(bigCount(bench) / needleEvery);
+
+export const readRows: readonly Row[] = [
+  selectCold,
+  bigRows('fetch-envelopes', 'FETCH of 100,000 envelopes', '1/4 of Dovecot', '(ENVELOPE)', 'envelope'),
+  bigRows('fetch-flags', 'FETCH of 100,000 flags', '1x Dovecot', '(FLAGS)', null),
+  bigRows(
+    'fetch-bodystructure',
+    'FETCH of 100,000 BODYSTRUCTUREs',
+    '1/2 of Dovecot',
+    '(BODYSTRUCTURE)',
+    'bodystructure',
+  ),
+  bigRows(
+    'fetch-thunderbird',
+    'FETCH of what Thunderbird asks at first sync, 100,000',
+    '1/2 of Dovecot',
+    '(UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To)])',
+    null,
+  ),
+  bodies('bodies-one-command', '2,000 bodies of 20 KB, one command', { isOne: true, depth: 1 }),
+  bodies('bodies-one-each', '2,000 bodies of 20 KB, one command each', { isOne: false, depth: 1 }),
+  bodies('bodies-depth-16', '2,000 bodies of 20 KB, one command each, 16 under way', { isOne: false, depth: 16 }),
+  large,
+  search('search-subject', '1/5 of Dovecot', `SUBJECT ${needle.subject}`),
+  search('search-from', '1/5 of Dovecot', `FROM ${needle.from}`),
+  search('search-header', '1/5 of Dovecot', `HEADER X-Mailer ${needle.header}`),
+  search('search-body', '1/20 of Dovecot', `BODY ${needle.body}`),
+  search('search-text', '1/20 of Dovecot', `TEXT ${needle.body}`),
+];

@@ -1,0 +1,21 @@
+/** One line of the table. */
+import type { Bench } from '../bench.ts';
+import type { Sample } from '../results.ts';
+import type { MailServer, ServerName } from '../servers/mail-server.ts';
+
+export type Row = {
+  readonly name: string;
+  readonly title: string;
+  readonly unit: '/s' | 'ms' | 'MB/s' | 'KiB' | 'x';
+  readonly better: 'more' | 'less';
+  /** What is to be reached, in words; `ratio` is its number, ours against the best of theirs. */
+  readonly aim: string;
+  readonly servers: readonly ServerName[];
+  /** It logs in without TLS, which our server takes only in development mode: passwords are then not looked at. */
+  readonly clearLogin?: true;
+  /** Once a server, not measured: mailboxes that the row reads. */
+  prepare?(bench: Bench, server: MailServer): Promise<void>;
+  measure(bench: Bench, server: MailServer): Promise<Sample>;
+  /** What the parts do alone, by what they are; once a run. */
+  limits?(bench: Bench): Promise<Readonly<Record<string, number>>>;
+};

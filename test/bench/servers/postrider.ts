@@ -1,0 +1,174 @@
+/** Our server as `make run` starts it: the real program, its own Postgres with fsync on, manifests in a folder. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import process from 'node:process';
+import { freePorts } from '../../harness/ports.ts';
+import { Child } from './child.ts';
+import { addressOf, domain, password, users, type MailServer } from './mail-server.ts';
+import type { Certificate } from './certificate.ts';
+
+export type PostriderOptions = {
+  readonly folder: string;
+  readonly certificate: Certificate;
+  /** Arguments of node, for profiles. */
+  readonly nodeArgs?: readonly string[];
+  /** Another Postrider's database, to be a second process of the same service. */
+  readonly databaseUrl?: string;
+};
+
+/** Development mode takes logins without TLS, which production refuses, and asks for no password. */
+export type Mode = 'production' | 'development';
+
+type Ports = { readonly smtp: number; readonly imap: number; readonly imaps: number; readonly http: number };
+
+export class Postrider implements MailServer {
+  readonly name = 'postrider';
+  readonly description = 'the program of this checkout, run --local, one process, embedded Postgres 18, fsync on';
+  readonly #options: PostriderOptions;
+  readonly #ports: Ports;
+  #child: Child;
+  #mode: Mode = 'production';
+
+  private constructor(options: PostriderOptions, ports: Ports) {
+    this.#options = options;
+    this.#ports = ports;
+    this.#child = this.#spawn();
+  }
+
+  static async start(options: PostriderOptions): Promise<Postrider> {
+    const manifests = path.join(options.folder, 'manifests');
+    await mkdir(manifests, { recursive: true });
+    await writeFile(path.join(manifests, 'bench.yaml'), manifestsText());
+    const [smtp, imap, imaps, http] = (await freePorts(4)) as [number, number, number, number];
+    const server = new Postrider(options, { smtp, imap, imaps, http });
+    await server.#ready();
+    return server;
+  }
+
+  get smtpPort(): number {
+    return this.#ports.smtp;
+  }
+
+  get imapPort(): number {
+    return this.#ports.imap;
+  }
+
+  get imapTlsPort(): number {
+    return this.#ports.imaps;
+  }
+
+  get databaseUrl(): string {
+    const socket = path.join(this.#options.folder, 'data', 'run');
+    return this.#options.databaseUrl ?? `postgresql://postrider@localhost/postrider?host=${encodeURIComponent(socket)}`;
+  }
+
+  /** A second process on the same database. */
+  async startSecond(folder: string): Promise<Postrider> {
+    const second = await Postrider.start({ ...this.#options, folder, databaseUrl: this.databaseUrl });
+    await second.useMode(this.#mode);
+    return second;
+  }
+
+  get databaseLogFile(): string {
+    return path.join(this.#options.folder, 'data', 'postgres.log');
+  }
+
+  /** Starts it anew where it is in another mode. */
+  async useMode(mode: Mode): Promise<void> {
+    if (mode === this.#mode) return;
+    this.#mode = mode;
+    await this.restart();
+  }
+
+  roots(): readonly number[] {
+    return [this.#child.pid];
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.signal(name);
+  }
+
+  loginName(user: string): string {
+    return addressOf(user);
+  }
+
+  /** 250 comes after the commit that puts the message into the mailbox: there is nothing to wait for. */
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  mark(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async restart(): Promise<void> {
+    await this.#child.stop();
+    this.#child = this.#spawn();
+    await this.#ready();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child.stop();
+  }
+
+  #spawn(): Child {
+    const { folder, certificate, nodeArgs = [], databaseUrl } = this.#options;
+    return new Child({
+      file: process.execPath,
+      args: [...nodeArgs, 'cli/postrider.ts', 'run', '--local'],
+      logFile: path.join(folder, 'postrider.log'),
+      env: {
+        DATA_DIR: path.join(folder, 'data'),
+        MANIFESTS_DIR: path.join(folder, 'manifests'),
+        SSL_CERT_FILE: certificate.certificateFile,
+        SSL_KEY_FILE: certificate.keyFile,
+        SMTP_RECEIVE_PORT: String(this.#ports.smtp),
+        SMTP_RECEIVE_SSL_PORT: 'off',
+        SUBMISSION_PORT: 'off',
+        IMAP_PORT: String(this.#ports.imap),
+        IMAP_SSL_PORT: String(this.#ports.imaps),
+        HTTP_PORT: String(this.#ports.http),
+        MAIL_HOSTNAME: 'mail.bench.test',
+        DEVELOPMENT_MODE: String(this.#mode === 'development'),
+        ...(databaseUrl !== undefined && {
+          DATABASE_URL: databaseUrl,
+          KEYRING_FILE: path.join(folder, '..', 'postrider', 'data', 'keyring'),
+        }),
+      },
+    });
+  }
+
+  #ready(): Promise<void> {
+    return this.#child.ready(() =>
+      fetch(`http://127.0.0.1:${this.#ports.http}/readyz`).then(
+        async (response) => {
+          await response.arrayBuffer();
+          return response.status === 200;
+        },
+        () => false, // Not listening yet.
+      ),
+    );
+  }
+}
+
+function manifestsText(): string {
+  const head = `apiVersion: postrider.dev/v1alpha1
+kind: MailDomain
+metadata: {name: bench-test}
+spec: {domain: ${domain}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: bench-password}
+stringData: {password: ${password}}
+`;
+  const mailboxes = users.map(
+    (user) => `---
+apiVersion: postrider.dev/v1alpha1
+kind: Mailbox
+metadata: {name: ${user}}
+spec: {address: ${addressOf(user)}, password: {mode: SecretRef, secretRef: {name: bench-password}}}
+`,
+  );
+  return head + mailboxes.join('');
+}
