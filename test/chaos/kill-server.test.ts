@@ -121,7 +121,7 @@ describe('kill -9 of the server under load', () => {
     await until(() => load.count('accepted') >= 4);
     if (await killAt(moment, load)) hits[moment]++;
     load.dwellMs = 0;
-    await service.stop();
+    await service[Symbol.asyncDispose]();
     gate.release();
     service = await start();
     await running;
