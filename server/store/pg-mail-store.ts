@@ -4,6 +4,7 @@
  */
 import type { AccountId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
+import { Turns } from '#shared/directory/turns.ts';
 import { sql } from 'kysely';
 import { maxKeywordBytes, maxMailboxes } from '#shared/base/limits.ts';
 import type { FlagChange } from '#server/mail/flags.ts';
@@ -24,6 +25,7 @@ import type {
 } from '#server/mail/ports.ts';
 import type { SearchQuery } from '#server/mail/query.ts';
 import { uidSetOf, type UidSet } from '#server/mail/uid-set.ts';
+import { AccountTurns } from './account-turns.ts';
 import type { BatchItem, Stored } from './pg-batch.ts';
 import { uploadBlob } from './pg-blobs.ts';
 import { changeAccount, type Decision, type LockedAccount } from './pg-change.ts';
@@ -40,6 +42,8 @@ import { copyMessages, expungeMessages, moveMessages } from './pg-transfer.ts';
 /** Raw bytes of one call above which its blobs are stored before the batch: it must not hold up others. */
 const maxJobBytes = 4 * 1024 * 1024;
 const maxUploads = 5;
+/** Each holds a connection for as long as it takes. */
+const maxUploadsAtOnce = 2;
 
 export type PgMailStoreOptions = {
   readonly database: PostgresDatabase;
@@ -52,8 +56,9 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   readonly #database: PostgresDatabase;
   readonly #tell: (hint: ChangeHint) => void;
   readonly #lane: DeliveryLane;
-
   readonly #metrics: StoreMetrics | null;
+  readonly #accountTurns = new AccountTurns();
+  readonly #uploadTurns = new Turns(maxUploadsAtOnce);
 
   constructor({ database, tell, metrics }: PgMailStoreOptions) {
     this.#database = database;
@@ -221,7 +226,9 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   }
 
   #change<T>(accountId: AccountId, change: (account: LockedAccount) => Promise<Decision<T>>): Promise<T> {
-    return refusing(changeAccount(this.#database.db, this.#tell, accountId, change));
+    return refusing(
+      this.#accountTurns.take(accountId, () => changeAccount(this.#database.db, this.#tell, accountId, change)),
+    );
   }
 
   async #store(items: readonly BatchItem[], refusesOverQuota: boolean): Promise<readonly Stored[]> {
@@ -233,7 +240,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     const bytes = messages.reduce((sum, { size }) => sum + size, 0);
     const isUploaded = bytes > maxJobBytes || messages.some(({ inMemory }) => inMemory === null);
     for (let upload = 1; ; upload++) {
-      if (isUploaded) for (const message of messages) await refusing(uploadBlob(this.#database.db, message));
+      if (isUploaded) for (const message of messages) await this.#upload(message);
       const outcome = await refusing(this.#lane.submit({ items, refusesOverQuota, isUploaded }));
       if (outcome instanceof MailError) throw outcome;
       if (outcome !== 'blob-gone') {
@@ -248,6 +255,10 @@ export class PgMailStore implements MailStore, AsyncDisposable {
       }
       if (upload === maxUploads) throw new MailError({ kind: 'unavailable' });
     }
+  }
+
+  #upload(message: SpooledMessage): Promise<void> {
+    return refusing(this.#uploadTurns.take(() => uploadBlob(this.#database.db, message)));
   }
 
   #tellStored(items: readonly BatchItem[], stored: readonly Stored[]): void {
