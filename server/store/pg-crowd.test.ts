@@ -7,6 +7,7 @@ import type { SpooledMessage } from '#server/mail/ports.ts';
 import { openPgStore, type PgStoreUnderTest } from '../../test/contracts/pg-store.ts';
 import { everyUid, letter, TestAccount } from '../../test/contracts/store-under-test.ts';
 import { spooled } from '../../test/harness/message.ts';
+import { brokenInvariants } from '../../test/harness/store-invariants.ts';
 import { PgMailStore } from './pg-mail-store.ts';
 
 let under: PgStoreUnderTest;
@@ -91,4 +92,35 @@ test('large messages on their way leave connections to others', async () => {
   }
   await Promise.all(uploads);
   expect((await busy.uids()).length).toBe(12);
+});
+
+test('an account that others never let go of still gets its mail', { timeout: 60_000 }, async () => {
+  const account = await TestAccount.create(under);
+  const stop = new AbortController();
+  // Always one that has the lock, and others that wait for it: it is handed on without a moment between.
+  const hogs = Array.from({ length: 4 }, async () => {
+    const client = await under.database.connect('hog');
+    try {
+      while (!stop.signal.aborted) {
+        await client.query('begin');
+        await client.query('select from account_state where account_id = $1 for update', [account.id]);
+        await client.query('select pg_sleep(0.03)');
+        await client.query('commit');
+      }
+    } finally {
+      await client.end();
+    }
+  });
+  await sleep(200);
+  const start = performance.now();
+  const raw = letter();
+  try {
+    await Promise.all(Array.from({ length: 5 }, () => account.deliver({ raw })));
+    expect(performance.now() - start).toBeLessThan(10_000);
+  } finally {
+    stop.abort();
+    await Promise.all(hogs);
+  }
+  expect(await account.uids()).toEqual([1, 2, 3, 4, 5]);
+  expect(await brokenInvariants(under.url)).toEqual([]);
 });

@@ -136,6 +136,29 @@ test('a long change of one account holds up its own mail, not that of others', a
   expect(await busy.uids()).toEqual([1, 2, 3]);
 });
 
+test('while its account is busy a message’s bytes are sent once', async () => {
+  const { account, proxy } = await behindProxy();
+  const raw = letter('long', 'x'.repeat(700_000));
+  let bytes = 0;
+  let batches = 0;
+  const blocker = await under.database.connect('blocker');
+  onTestFinished(() => blocker.end());
+  await blocker.query('begin');
+  await blocker.query('select from account_state where account_id = $1 for update', [account.id]);
+  proxy.inspect((from, chunk) => {
+    if (from === 'client') bytes += chunk.length;
+    if (from === 'client' && isBatch(chunk)) batches++;
+    return 'pass';
+  });
+  const delivering = account.deliver({ raw });
+  await sleep(600);
+  await blocker.query('commit');
+  await delivering;
+  expect(batches).toBeGreaterThan(3);
+  expect(bytes).toBeLessThan(800_000);
+  expect(await account.bodies()).toEqual([raw]);
+});
+
 test('a batch that was given up can no longer commit', async () => {
   const account = await TestAccount.create(under);
   const id = randomUUID();

@@ -1,25 +1,17 @@
 /**
  * The one writer of a process for new mail. When idle it commits at once; while a commit is under way it
  * collects, so that the messages of many sessions share a round trip and a commit. A message that can't be
- * stored fails alone, and one for an account in the middle of a long change is tried again later. After a lost connection the outcome of the batch is looked up by its id.
+ * stored fails alone, and one for an account in the middle of another change is tried again later, at last in the line
+ * with those who write to it.
  */
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
 import type { PostgresDatabase } from '#shared/db/client.ts';
-import { classifyPgError, isConnectionLoss } from '#shared/db/pg-error.ts';
+import { classifyPgError } from '#shared/db/pg-error.ts';
 import { retryDelayMs } from '#shared/db/tx.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import { maxKeywords } from '#shared/base/limits.ts';
-import {
-  decodeAnswer,
-  encodeBatch,
-  storeBatchStatement,
-  type BatchAnswer,
-  type BatchJob,
-  type Refusal,
-  type Stored,
-} from './pg-batch.ts';
+import { decodeAnswer, type BatchJob, type Refusal, type Stored } from './pg-batch.ts';
+import { BatchWriter, NotCommitted } from './pg-batch-writer.ts';
 import { mailErrorOf } from './pg-fault.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 
@@ -29,19 +21,8 @@ const maxAttempts = 5;
 /** How long a message waits for an account that others write to, and the longest pause between two attempts. */
 const busyDeadlineMs = 60_000;
 const maxBusyDelayMs = 200;
-/** How long the outcome of a batch is looked for after its connection was lost. */
-const outcomeDeadlineMs = 10_000;
-/** Longer than the server's own statement_timeout: then the connection is dead. */
-const answerTimeoutMs = 90_000;
-
-/** Of the session that calls store_batch. */
-export const laneSettings = {
-  statement_timeout: '60000',
-  // The arrays' lengths vary, the plan must not: always by index, one row after the other.
-  plan_cache_mode: 'force_generic_plan',
-  enable_seqscan: 'off',
-  enable_bitmapscan: 'off',
-};
+/** Attempts to find its account free before a message waits in the line for it. */
+const hastyAttempts = 6;
 
 type LaneOutcome = readonly Stored[] | Refusal;
 type Outcome = Exclude<LaneOutcome, 'busy'>;
@@ -53,18 +34,26 @@ type Waiting = {
   readonly deadline: number;
 };
 
+/** Messages on their way, and the connection that takes them there. */
+type Queue = {
+  readonly writer: BatchWriter;
+  readonly isPatient: boolean;
+  waiting: Waiting[];
+  running: Promise<void> | null;
+};
+
 export class DeliveryLane implements AsyncDisposable {
-  readonly #database: PostgresDatabase;
-  #queue: Waiting[] = [];
-  #client: pg.Client | null = null;
-  #running: Promise<void> | null = null;
   readonly #metrics: StoreMetrics | null;
+  readonly #hasty: Queue;
+  /** Of those whose accounts were found busy again and again. */
+  readonly #patient: Queue;
   /** Everything submitted and not settled, also what waits for its account. */
   readonly #open = new Set<Promise<unknown>>();
 
   constructor(database: PostgresDatabase, metrics: StoreMetrics | null) {
-    this.#database = database;
     this.#metrics = metrics;
+    this.#hasty = { writer: new BatchWriter(database), isPatient: false, waiting: [], running: null };
+    this.#patient = { writer: new BatchWriter(database), isPatient: true, waiting: [], running: null };
   }
 
   /** Resolves after the commit. MailError unavailable: not stored, or nobody knows. */
@@ -76,54 +65,38 @@ export class DeliveryLane implements AsyncDisposable {
     );
     this.#open.add(settled);
     void settled.then(() => this.#open.delete(settled));
-    this.#enqueue({ job, settle, attempt: 1, deadline: performance.now() + busyDeadlineMs });
+    this.#enqueue(this.#hasty, { job, settle, attempt: 1, deadline: performance.now() + busyDeadlineMs });
     return settle.promise;
   }
 
   /** What was submitted is finished first. */
   async [Symbol.asyncDispose](): Promise<void> {
     while (this.#open.size > 0) await Promise.all(this.#open);
-    await this.#running;
-    await this.#client?.end();
-    this.#client = null;
+    for (const { running, writer } of [this.#hasty, this.#patient]) {
+      await running;
+      await writer[Symbol.asyncDispose]();
+    }
   }
 
-  #enqueue(waiting: Waiting): void {
-    this.#queue.push(waiting);
-    this.#running ??= this.#run();
+  #enqueue(queue: Queue, waiting: Waiting): void {
+    queue.waiting.push(waiting);
+    queue.running ??= this.#run(queue);
   }
 
-  async #run(): Promise<void> {
+  async #run(queue: Queue): Promise<void> {
     // What arrives in the same turn of the event loop goes together.
     await new Promise(setImmediate);
-    while (this.#queue.length > 0) {
-      const batch = this.#take();
-      await this.#store(batch);
-    }
-    this.#running = null;
-  }
-
-  #take(): readonly Waiting[] {
-    const checked = new Set<bigint>();
-    let items = 0;
-    let bytes = 0;
-    let count = 0;
-    for (const { job } of this.#queue) {
-      items += job.items.length;
-      bytes += job.isUploaded ? 0 : job.items.reduce((sum, { message }) => sum + message.size, 0);
-      if (count > 0 && (items > maxBatchItems || bytes > maxBatchBytes)) break;
-      // Two jobs that look at one account's quota would not see one another.
-      if (job.refusesOverQuota && job.items.some(({ accountId }) => checked.has(accountId))) break;
-      if (job.refusesOverQuota) for (const { accountId } of job.items) checked.add(accountId);
-      count++;
-    }
-    return this.#queue.splice(0, count);
+    while (queue.waiting.length > 0) await this.#store(queue, takeBatch(queue.waiting));
+    queue.running = null;
   }
 
   /** Never rejects. */
-  async #store(batch: readonly Waiting[]): Promise<void> {
+  async #store(queue: Queue, batch: readonly Waiting[]): Promise<void> {
     try {
-      const outcomes = await this.#commitWithRetries(batch.map(({ job }) => job));
+      const outcomes = await this.#commitWithRetries(
+        queue,
+        batch.map(({ job }) => job),
+      );
       for (const [i, waiting] of batch.entries()) {
         const outcome = outcomes[i] as LaneOutcome;
         if (outcome === 'busy') this.#putOff(waiting);
@@ -136,7 +109,7 @@ export class DeliveryLane implements AsyncDisposable {
         return;
       }
       // One of them can't be stored, and must not take its neighbours with it.
-      for (const waiting of batch) await this.#store([waiting]);
+      for (const waiting of batch) await this.#store(queue, [waiting]);
     }
   }
 
@@ -146,14 +119,19 @@ export class DeliveryLane implements AsyncDisposable {
       waiting.settle.reject(new MailError({ kind: 'unavailable' }));
       return;
     }
-    const next = { ...waiting, attempt: waiting.attempt + 1 };
-    setTimeout(() => this.#enqueue(next), Math.min(maxBusyDelayMs, retryDelayMs(waiting.attempt, Math.random())));
+    // The busy answer left its blob behind: it need not be sent again.
+    const next = { ...waiting, job: { ...waiting.job, isUploaded: true }, attempt: waiting.attempt + 1 };
+    const queue = waiting.attempt < hastyAttempts ? this.#hasty : this.#patient;
+    setTimeout(
+      () => this.#enqueue(queue, next),
+      Math.min(maxBusyDelayMs, retryDelayMs(waiting.attempt, Math.random())),
+    );
   }
 
-  async #commitWithRetries(jobs: readonly BatchJob[]): Promise<readonly LaneOutcome[]> {
+  async #commitWithRetries(queue: Queue, jobs: readonly BatchJob[]): Promise<readonly LaneOutcome[]> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return decodeAnswer(jobs, await this.#timed(jobs));
+        return await this.#commit(queue, jobs);
       } catch (error) {
         const isWorthwhile = error instanceof NotCommitted || classifyPgError(error).kind === 'serialization';
         if (!isWorthwhile || attempt === maxAttempts) throw error instanceof NotCommitted ? error.cause : error;
@@ -163,84 +141,32 @@ export class DeliveryLane implements AsyncDisposable {
     }
   }
 
-  async #timed(jobs: readonly BatchJob[]): Promise<BatchAnswer> {
+  async #commit({ writer, isPatient }: Queue, jobs: readonly BatchJob[]): Promise<readonly LaneOutcome[]> {
     const startedAt = performance.now();
-    const answer = await this.#commit(jobs);
+    const answer = isPatient ? await writer.commitPatiently(jobs) : await writer.commit(jobs);
+    if (answer === null) return jobs.map(() => 'busy');
     this.#metrics?.deliveryBatchMessages.observe(jobs.length);
     this.#metrics?.deliveryBatchSeconds.observe((performance.now() - startedAt) / 1000);
-    return answer;
-  }
-
-  async #commit(jobs: readonly BatchJob[]): Promise<BatchAnswer> {
-    const id = randomUUID();
-    const client = await this.#connection();
-    try {
-      const { rows } = await client.query<{ result: BatchAnswer }>({
-        ...storeBatchStatement,
-        values: [...encodeBatch(id, jobs)],
-        query_timeout: answerTimeoutMs,
-      } as pg.QueryConfig);
-      return (rows[0] as { result: BatchAnswer }).result;
-    } catch (error) {
-      if (!isConnectionLoss(error)) throw error;
-      this.#drop(client);
-      const result = await this.#outcome(id, error);
-      // It is certain that it will never commit, so it may be tried again.
-      if (result === null) throw new NotCommitted(error);
-      return result;
-    }
-  }
-
-  /**
-   * What became of a batch whose connection was lost; null: it is not committed and can't be any more. Waits
-   * for the old backend: the batch holds an advisory lock. Should the server get to read the statement only
-   * after us, its insert into delivery_batch fails on the row put here.
-   */
-  async #outcome(id: string, lost: unknown): Promise<BatchAnswer | null> {
-    const deadline = performance.now() + outcomeDeadlineMs;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const client = await this.#connection();
-        await client.query('begin');
-        await client.query(`set local statement_timeout = ${outcomeDeadlineMs}`);
-        await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [id]);
-        await client.query('insert into delivery_batch (id) values ($1) on conflict do nothing', [id]);
-        const { rows } = await client.query<{ result: BatchAnswer | null }>(
-          'select result from delivery_batch where id = $1',
-          [id],
-        );
-        await client.query('commit');
-        return rows[0]?.result ?? null;
-      } catch (error) {
-        if (this.#client) this.#drop(this.#client);
-        if (classifyPgError(error).kind !== 'unavailable') throw error;
-        if (performance.now() > deadline) throw lost;
-      }
-      await sleep(Math.min(1000, 20 * 2 ** attempt));
-    }
-  }
-
-  async #connection(): Promise<pg.Client> {
-    if (this.#client) return this.#client;
-    const client = await this.#database.connect('delivery', laneSettings);
-    client.on('end', () => {
-      if (this.#client === client) this.#client = null;
-    });
-    this.#client = client;
-    return client;
-  }
-
-  #drop(client: pg.Client): void {
-    if (this.#client === client) this.#client = null;
-    void client.end().catch(() => undefined);
+    return decodeAnswer(jobs, answer);
   }
 }
 
-/** The connection was lost and the batch is certain not to be committed. */
-class NotCommitted extends Error {
-  constructor(cause: unknown) {
-    super('the batch was not committed', { cause });
+/** Takes the first of those that wait, as many as make a batch. */
+function takeBatch(waiting: Waiting[]): readonly Waiting[] {
+  const checked = new Set<bigint>();
+  let items = 0;
+  let bytes = 0;
+  let count = 0;
+  for (const { job } of waiting) {
+    items += job.items.length;
+    bytes += job.isUploaded ? 0 : job.items.reduce((sum, { message }) => sum + message.size, 0);
+    if (count > 0 && (items > maxBatchItems || bytes > maxBatchBytes)) break;
+    // Two jobs that look at one account's quota would not see one another.
+    if (job.refusesOverQuota && job.items.some(({ accountId }) => checked.has(accountId))) break;
+    if (job.refusesOverQuota) for (const { accountId } of job.items) checked.add(accountId);
+    count++;
   }
+  return waiting.splice(0, count);
 }
 
 /** store_batch_keyword raises it. */

@@ -10,7 +10,7 @@ import { openPgStore, type PgStoreUnderTest } from '../../test/contracts/pg-stor
 import { everyUid, letter, TestAccount } from '../../test/contracts/store-under-test.ts';
 import { spooled } from '../../test/harness/message.ts';
 import { encodeBatch, storeBatchStatement } from './pg-batch.ts';
-import { laneSettings } from './pg-lane.ts';
+import { writerSettings } from './pg-batch-writer.ts';
 import { PgMailStore } from './pg-mail-store.ts';
 
 const large = ['account_state', 'blob', 'blob_piece', 'change_log', 'email', 'mailbox', 'mailbox_page', 'message'];
@@ -145,7 +145,7 @@ describe('goes by an index:', () => {
   });
 
   test('delivery', async () => {
-    const client = await under.database.connect('plans', laneSettings);
+    const client = await under.database.connect('plans', writerSettings);
     const scans = async (): Promise<readonly unknown[]> => {
       await client.query('select pg_stat_force_next_flush()');
       const { rows } = await client.query<{ relname: string }>({

@@ -71,6 +71,11 @@ export function isConnectionLoss(error: unknown): boolean {
   return fault.kind === 'unavailable' && fault.isConnectionLost;
 }
 
+/** Somebody else held a lock for longer than lock_timeout. */
+export function isLockTimeout(error: unknown): boolean {
+  return error instanceof Error && codeOf(error) === '55P03';
+}
+
 function codeOf(error: Error): string | null {
   return 'code' in error && typeof error.code === 'string' ? error.code : null;
 }

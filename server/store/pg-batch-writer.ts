@@ -1,0 +1,161 @@
+/** A connection that commits batches, and finds out what became of one when the connection was lost meanwhile. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import type { PostgresDatabase } from '#shared/db/client.ts';
+import { classifyPgError, isConnectionLoss, isLockTimeout } from '#shared/db/pg-error.ts';
+import { int8Array } from './binary-array.ts';
+import { encodeBatch, storeBatchStatement, type BatchAnswer, type BatchJob } from './pg-batch.ts';
+
+/** How long the outcome of a batch is looked for after its connection was lost. */
+const outcomeDeadlineMs = 10_000;
+/** Longer than the server's own statement_timeout: then the connection is dead. */
+const answerTimeoutMs = 90_000;
+/** How long a patient batch stands in the line for an account's lock. */
+const lockTimeoutMs = 10_000;
+
+/** Of the session that calls store_batch. */
+export const writerSettings = {
+  statement_timeout: '60000',
+  // The arrays' lengths vary, the plan must not: always by index, one row after the other.
+  plan_cache_mode: 'force_generic_plan',
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
+};
+
+export class BatchWriter implements AsyncDisposable {
+  readonly #database: PostgresDatabase;
+  #client: pg.Client | null = null;
+
+  constructor(database: PostgresDatabase) {
+    this.#database = database;
+  }
+
+  /** Jobs of accounts that others write to are answered as busy. NotCommitted: it is certain that it never will be. */
+  commit(jobs: readonly BatchJob[]): Promise<BatchAnswer> {
+    return this.#commit(jobs, (client, statement) => query(client, statement));
+  }
+
+  /**
+   * Waits for one of the accounts that others write to, in the line with them: an account can be handed from one to the
+   * next for ever, and who only looks whether it is free finds it taken each time. Holds nothing while it waits. Null:
+   * it waited in vain.
+   */
+  async commitPatiently(jobs: readonly BatchJob[]): Promise<BatchAnswer | null> {
+    try {
+      return await this.#commit(jobs, async (client, statement) => {
+        const busy = await findBusy(client, jobs);
+        await client.query('begin');
+        try {
+          await client.query(`set local lock_timeout = ${lockTimeoutMs}`);
+          if (busy !== null) await client.query('select from account_state where account_id = $1 for update', [busy]);
+          const answer = await query(client, statement);
+          await client.query('commit');
+          return answer;
+        } catch (error) {
+          // Fails where the connection is lost: that is told by the first error.
+          await client.query('rollback').catch(() => undefined);
+          throw error;
+        }
+      });
+    } catch (error) {
+      if (isLockTimeout(error)) return null;
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#client?.end();
+    this.#client = null;
+  }
+
+  async #commit(
+    jobs: readonly BatchJob[],
+    run: (client: pg.Client, statement: pg.QueryConfig) => Promise<BatchAnswer>,
+  ): Promise<BatchAnswer> {
+    const id = randomUUID();
+    const statement = { ...storeBatchStatement, values: [...encodeBatch(id, jobs)] };
+    const client = await this.#connection();
+    try {
+      return await run(client, statement);
+    } catch (error) {
+      if (!isConnectionLoss(error)) throw error;
+      this.#drop(client);
+      const answer = await this.#outcome(id, error);
+      // It may be tried again.
+      if (answer === null) throw new NotCommitted(error);
+      return answer;
+    }
+  }
+
+  /**
+   * What became of a batch whose connection was lost; null: it is not committed and can't be any more. Waits
+   * for the old backend: the batch holds an advisory lock. Should the server get to read the statement only
+   * after us, its insert into delivery_batch fails on the row put here.
+   */
+  async #outcome(id: string, lost: unknown): Promise<BatchAnswer | null> {
+    const deadline = performance.now() + outcomeDeadlineMs;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const client = await this.#connection();
+        await client.query('begin');
+        await client.query(`set local statement_timeout = ${outcomeDeadlineMs}`);
+        await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [id]);
+        await client.query('insert into delivery_batch (id) values ($1) on conflict do nothing', [id]);
+        const { rows } = await client.query<{ result: BatchAnswer | null }>(
+          'select result from delivery_batch where id = $1',
+          [id],
+        );
+        await client.query('commit');
+        return rows[0]?.result ?? null;
+      } catch (error) {
+        if (this.#client) this.#drop(this.#client);
+        if (classifyPgError(error).kind !== 'unavailable') throw error;
+        if (performance.now() > deadline) throw lost;
+      }
+      await sleep(Math.min(1000, 20 * 2 ** attempt));
+    }
+  }
+
+  async #connection(): Promise<pg.Client> {
+    if (this.#client) return this.#client;
+    const client = await this.#database.connect('delivery', writerSettings);
+    client.on('end', () => {
+      if (this.#client === client) this.#client = null;
+    });
+    this.#client = client;
+    return client;
+  }
+
+  #drop(client: pg.Client): void {
+    if (this.#client === client) this.#client = null;
+    void client.end().catch(() => undefined);
+  }
+}
+
+/** The connection was lost and the batch is certain not to be committed. */
+export class NotCommitted extends Error {
+  constructor(cause: unknown) {
+    super('the batch was not committed', { cause });
+  }
+}
+
+async function query(client: pg.Client, statement: pg.QueryConfig): Promise<BatchAnswer> {
+  const { rows } = await client.query<{ result: BatchAnswer }>({
+    ...statement,
+    query_timeout: answerTimeoutMs,
+  } as pg.QueryConfig);
+  return (rows[0] as { result: BatchAnswer }).result;
+}
+
+/** One of the accounts that others write to; any, so that one that is held for long does not hold up the rest. */
+async function findBusy(client: pg.Client, jobs: readonly BatchJob[]): Promise<string | null> {
+  const ids = jobs.flatMap(({ items }) => items.map(({ accountId }) => accountId));
+  const { rows } = await client.query<{ id: string }>(
+    `with free as (select account_id from account_state where account_id = any ($1::int8[]) for update skip locked)
+      select account_id::text as id from account_state
+        where account_id = any ($1::int8[]) and account_id not in (select account_id from free) order by random() limit 1`,
+    [int8Array(ids)],
+  );
+  return rows[0]?.id ?? null;
+}
