@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { flagBits } from '#server/mail/flags.ts';
 import { openPgStore, type PgStoreUnderTest } from '../../test/contracts/pg-store.ts';
 import { everyUid, letter, TestAccount } from '../../test/contracts/store-under-test.ts';
+import { brokenInvariants } from '../../test/harness/store-invariants.ts';
 import { Janitor } from './pg-janitor.ts';
 
 let under: PgStoreUnderTest;
@@ -118,7 +119,7 @@ test('old log entries and batches go, and the account knows from where its log i
   await janitor.sweepOnce();
   const { modSeq } = await account.deliver();
   await sql`update change_log set at = now() - interval '2 hours'`.execute(db);
-  await sql`update delivery_batch set at = now() - interval '2 days'`.execute(db);
+  await sql`update delivery_batch set at = now() - interval '3 hours'`.execute(db);
   const later = await account.deliver();
   const swept = await janitor.sweepOnce();
   expect(swept.logEntries).toBeGreaterThan(0);
@@ -131,4 +132,28 @@ test('old log entries and batches go, and the account knows from where its log i
     .where('account_id', '=', account.id)
     .executeTakeFirstOrThrow();
   expect(state.log_floor).toBe(BigInt(modSeq));
+});
+
+test('the log of an account that is being changed is left for the next sweep', async () => {
+  await using janitor = new Janitor({ database: under.database, logSeconds: 3600 });
+  const { db } = under.database;
+  const [busy, free] = [await TestAccount.create(under), await TestAccount.create(under)];
+  await busy.deliver();
+  await free.deliver();
+  await sql`update change_log set at = now() - interval '2 hours'`.execute(db);
+  const countLog = async ({ id }: TestAccount): Promise<number> =>
+    (await db.selectFrom('change_log').select('modseq').where('account_id', '=', id).execute()).length;
+  const blocker = await under.database.connect('blocker');
+  try {
+    await blocker.query('begin');
+    await blocker.query('select from account_state where account_id = $1 for update', [busy.id]);
+    await janitor.sweepOnce();
+    expect([await countLog(busy), await countLog(free)]).toEqual([1, 0]);
+    await blocker.query('commit');
+  } finally {
+    await blocker.end();
+  }
+  await janitor.sweepOnce();
+  expect(await countLog(busy)).toBe(0);
+  expect(await brokenInvariants(under.url)).toEqual([]);
 });
