@@ -159,14 +159,14 @@ export class MemoryMailbox {
   }
 
   changeFlags(set: UidSet, { mode, flags, keywords }: FlagChange, modSeq: ModSeq): void {
-    let bits = knownKeywordBits(this.#keywords, keywords);
-    if (mode !== 'remove') {
-      const grown = withKeywords(this.#keywords, keywords);
-      this.#keywords = grown.table;
-      bits = grown.bits;
-    }
+    const { table, bits } =
+      mode === 'remove'
+        ? { table: this.#keywords, bits: knownKeywordBits(this.#keywords, keywords) }
+        : withKeywords(this.#keywords, keywords);
     for (const page of this.#pagesIn(set)) {
-      this.#put(changePageFlags(page, set, { mode, flags, keywordBits: bits }, modSeq), modSeq);
+      const after = changePageFlags(page, set, { mode, flags, keywordBits: bits }, modSeq);
+      if (after !== page) this.#keywords = table;
+      this.#put(after, modSeq);
     }
   }
 

@@ -26,12 +26,10 @@ export async function changeFlags(
   );
   const pageChange = { mode: change.mode, flags: change.flags, keywordBits: bits };
   const after = before.map((page) => changePageFlags(page, uids, pageChange, modSeq));
-  await growKeywords(account, mailbox, table);
-
   const changed = after.filter((page, i) => page !== before[i]);
-  if (changed.length === 0) {
-    return { value: { mailbox: { ...mailbox, keywords: table }, pages: after }, writes: null };
-  }
+  // A keyword that no message got is not made known: there is room for few, and none is ever given back.
+  if (changed.length === 0) return { value: { mailbox, pages: after }, writes: null };
+  await growKeywords(account, mailbox, table);
   const unseen = sumUnseen(after) - sumUnseen(before);
   return {
     value: {

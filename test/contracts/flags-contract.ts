@@ -72,10 +72,14 @@ export function flagsContract(under: () => StoreUnderTest): void {
     const account = await TestAccount.create(under());
     await account.append(1);
     const before = await account.state();
-    const state = await account.change(uidSetOf([2, 300, 0xffff_ffff]), { flags: seen });
+    const state = await account.change(uidSetOf([2, 300, 0xffff_ffff]), { flags: seen, keywords: ['never-set'] });
+    expect(state.mailbox.keywords).toEqual([]);
     expect(messagesOf(state).filter(({ uid }) => uid !== 1)).toEqual([]);
     expect(await stateAfter(account)).toEqual([[0, []]]);
-    expect((await account.mailbox('INBOX')).highestModSeq).toBe(before.mailbox.highestModSeq);
+    const { highestModSeq, keywords } = await account.mailbox('INBOX');
+    expect(highestModSeq).toBe(before.mailbox.highestModSeq);
+    // There is room for few, and none is ever given back.
+    expect(keywords).toEqual([]);
   });
 
   test('keywords are one in any ASCII case and keep their first spelling', async () => {
