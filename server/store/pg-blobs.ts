@@ -4,6 +4,7 @@ import type { BlobHash } from '#shared/base/ids.ts';
 import { blobPieceBytes } from '#shared/base/limits.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
+import { MailError } from '#server/mail/mail-error.ts';
 import type { SpooledMessage } from '#server/mail/ports.ts';
 
 /** Stores a message's bytes unless they are there, in a transaction of its own. The janitor spares them for its grace period. */
@@ -49,7 +50,7 @@ export async function readBlobs(
   return new Map(rows.map(({ hash, raw }) => [hash as BlobHash, raw]));
 }
 
-/** Bytes `start` to `end` of a blob in pieces, at most one piece at a time. Error: it is not there. */
+/** Bytes `start` to `end` of a blob in pieces, at most one piece at a time. MailError unavailable: it is gone. */
 export async function* readPieces(
   db: Kysely<Database>,
   hash: BlobHash,
@@ -65,7 +66,9 @@ export async function* readPieces(
       select substring(data from ${from + 1}::int4 for ${length}::int4) as data
       from blob_piece where hash = ${key} and piece = ${piece}`.execute(db);
     const data = rows[0]?.data;
-    if (data?.length !== length) throw new Error(`blob ${hash} has no ${length} bytes at ${at}`);
+    // The message was removed while the client was reading, and the janitor has been there.
+    if (!data) throw new MailError({ kind: 'unavailable' });
+    if (data.length !== length) throw new Error(`blob ${hash} has no ${length} bytes at ${at}`);
     yield data;
     at += length;
   }

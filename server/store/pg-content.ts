@@ -96,7 +96,7 @@ class BlobGroups {
     }
     try {
       const blob = (await this.#loaded.blobs).get(hash);
-      // The message was removed, and the janitor's grace period is over, while the client was reading.
+      // The message was removed while the client was reading, and the janitor has been there.
       if (!blob) throw new MailError({ kind: 'unavailable' });
       return blob;
     } catch (error) {

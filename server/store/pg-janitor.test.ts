@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { flagBits } from '#server/mail/flags.ts';
+import type { MessageContent } from '#server/mail/ports.ts';
 import { openPgStore, type PgStoreUnderTest } from '../../test/contracts/pg-store.ts';
-import { everyUid, letter, TestAccount } from '../../test/contracts/store-under-test.ts';
+import { bytesOf, everyUid, faultOf, letter, TestAccount } from '../../test/contracts/store-under-test.ts';
 import { brokenInvariants } from '../../test/harness/store-invariants.ts';
 import { Janitor } from './pg-janitor.ts';
 
@@ -48,6 +49,18 @@ test('a blob is kept for the grace period', async () => {
   expect((await janitor.sweepOnce()).blobs).toBe(0);
   await sql`update blob set at = now() - interval '61 minutes'`.execute(under.database.db);
   expect((await janitor.sweepOnce()).blobs).toBe(1);
+});
+
+test('who is reading a message when it goes is told to come again', async () => {
+  await using janitor = new Janitor({ database: under.database, graceSeconds: 0 });
+  for (const raw of [letter(), large]) {
+    const account = await TestAccount.create(under);
+    await account.deliver({ raw });
+    const [message] = await account.fetch({ content: true });
+    await removeAll(account);
+    await janitor.sweepOnce();
+    expect((await faultOf(bytesOf(message?.content as MessageContent))).kind).toBe('unavailable');
+  }
 });
 
 test('while it sweeps without pause, identical mail arrives, is read and is removed', async () => {
