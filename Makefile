@@ -3,7 +3,7 @@ NODE := ./node_modules/.bin/node
 BIN := ./node_modules/.bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format
+.PHONY: help run test check format bench bench-compare profile
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,3 +29,12 @@ check: node_modules/.package-lock.json ## Types, lint, format, layers, import ci
 
 format: node_modules/.package-lock.json ## Format every file
 	$(NODE) $(BIN)/prettier --write --log-level warn .
+
+bench: node_modules/.package-lock.json ## Measure us beside Postfix and Dovecot; ROW=name takes some rows, QUICK=1 is a look
+	@$(NODE) test/bench/run-bench.ts
+
+bench-compare: node_modules/.package-lock.json ## Compare two result files: A=file B=file
+	@$(NODE) test/bench/run-compare.ts $(A) $(B)
+
+profile: node_modules/.package-lock.json ## CPU profile and database statements of one row: ROW=name
+	@$(NODE) test/bench/run-profile.ts

@@ -1,7 +1,7 @@
 /** What rows work with: the client process, the servers that run, and the clock around a timed piece of work. */
 import type { ClientProcess } from './client/client-process.ts';
 import type { Outcome, Task } from './client/tasks.ts';
-import { busySeconds, cpuSecondsOf, pssMiBOf } from './proc.ts';
+import { busySeconds, cpuSecondsOf, ownCpuSeconds, pssMiBOf } from './proc.ts';
 import type { Sample } from './results.ts';
 import { loginOf, type MailServer, type ServerName } from './servers/mail-server.ts';
 
@@ -40,7 +40,7 @@ export class Bench {
     options: { readonly settle?: (outcome: Outcome) => number } = {},
   ): Promise<Timed> {
     const roots = server.roots();
-    const before = { at: 0, cpu: 0, busy: 0 };
+    const before = { at: 0, cpu: 0, own: 0, busy: 0 };
     let peak = 0;
     const look = (): void => {
       peak = Math.max(peak, pssMiBOf(roots));
@@ -50,6 +50,7 @@ export class Bench {
       if (options.settle) await server.mark();
       const outcome = await this.client.run(task, () => {
         before.cpu = cpuSecondsOf(roots);
+        before.own = ownCpu(roots);
         before.busy = busySeconds();
         before.at = performance.now();
       });
@@ -62,6 +63,7 @@ export class Bench {
         outcome,
         seconds: options.settle ? elapsed : outcome.seconds,
         serverCpu,
+        programCpu: ownCpu(roots) - before.own,
         clientCpu: outcome.cpuSeconds,
         peakPssMiB: peak,
         foreignCores: Math.max(0, foreign),
@@ -89,6 +91,10 @@ export class Bench {
     this.#filled.set(key, filling);
     return filling;
   }
+}
+
+function ownCpu(roots: readonly number[]): number {
+  return roots.reduce((sum, pid) => sum + ownCpuSeconds(pid), 0);
 }
 
 /** The sample of a timed piece of work. */

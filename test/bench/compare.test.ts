@@ -11,7 +11,15 @@ const row = (name: string, better: 'more' | 'less', samples: Record<string, read
   samples: Object.fromEntries(
     Object.entries(samples).map(([server, values]) => [
       server,
-      values.map((value) => ({ value, serverCpu: 0, clientCpu: 0, seconds: 1, peakPssMiB: null, foreignCores: 0 })),
+      values.map((value) => ({
+        value,
+        serverCpu: 0,
+        programCpu: 0,
+        clientCpu: 0,
+        seconds: 1,
+        peakPssMiB: null,
+        foreignCores: 0,
+      })),
     ]),
   ),
   limits: {},

@@ -40,7 +40,7 @@ export function ratioMoved(before: RowResult, after: RowResult, ours: string, th
   return Math.max(a.median / b.median, b.median / a.median);
 }
 
-export function valuesOf(row: RowResult, server: string): readonly number[] {
+function valuesOf(row: RowResult, server: string): readonly number[] {
   return roundsOf(row, server).filter((value) => value !== null);
 }
 

@@ -6,6 +6,7 @@ export type Statement = {
   readonly query: string;
   readonly calls: number;
   readonly totalMs: number;
+  readonly planMs: number;
   readonly rows: number;
   readonly walBytes: number;
 };
@@ -21,6 +22,7 @@ export async function enableStatistics(url: string): Promise<boolean> {
     for (const [name, value] of Object.entries({
       shared_preload_libraries: "pg_stat_statements', 'auto_explain",
       'pg_stat_statements.track': 'all',
+      'pg_stat_statements.track_planning': 'on',
       track_io_timing: 'on',
     })) {
       await client.query(`alter system set ${name} = '${value}'`);
@@ -39,13 +41,14 @@ export async function resetStatistics(url: string): Promise<void> {
 export async function topStatements(url: string): Promise<readonly Statement[]> {
   return withClient(url, async (client) => {
     const { rows } = await client.query<Record<string, string>>(
-      `select query, calls, total_exec_time, rows, wal_bytes from pg_stat_statements
-        where query not ilike '%pg_stat_statements%' order by total_exec_time desc limit ${shown}`,
+      `select query, calls, total_exec_time + total_plan_time as total_exec_time, total_plan_time, rows, wal_bytes from pg_stat_statements
+        where query not ilike '%pg_stat_statements%' order by 3 desc limit ${shown}`,
     );
     return rows.map((row) => ({
       query: (row['query'] ?? '').replaceAll(/\s+/g, ' '),
       calls: Number(row['calls']),
       totalMs: Number(row['total_exec_time']),
+      planMs: Number(row['total_plan_time']),
       rows: Number(row['rows']),
       walBytes: Number(row['wal_bytes']),
     }));

@@ -5,6 +5,7 @@ import type { RowResult } from './results.ts';
 const sample = (foreign: number) => ({
   value: 1,
   serverCpu: 0,
+  programCpu: 0,
   clientCpu: 0,
   seconds: 1,
   peakPssMiB: null,

@@ -46,6 +46,12 @@ export function cpuSecondsOf(roots: readonly number[]): number {
   return descendants(allProcesses(), roots).reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
 }
 
+/** Those of the one process alone. */
+export function ownCpuSeconds(pid: number): number {
+  const line = read(`/proc/${pid}/stat`);
+  return line === '' ? 0 : parseProcessStat(line).cpuSeconds;
+}
+
 /** MiB of PSS of the trees below `roots`. */
 export function pssMiBOf(roots: readonly number[]): number {
   const kib = descendants(allProcesses(), roots).map(({ pid }) => parsePss(read(`/proc/${pid}/smaps_rollup`)));
@@ -57,7 +63,7 @@ export function busySeconds(): number {
 }
 
 /** Whether /proc is that of Linux; elsewhere CPU and memory are not measured. */
-export const hasProc = read('/proc/self/stat') !== '';
+const hasProc = read('/proc/self/stat') !== '';
 
 function allProcesses(): readonly ProcessStat[] {
   if (!hasProc) return [];

@@ -5,6 +5,8 @@ export type Sample = {
   readonly value: number;
   /** CPU-seconds of the server's processes, the database included. */
   readonly serverCpu: number;
+  /** The part of it that is not in child processes: of ours, Node without Postgres. */
+  readonly programCpu: number;
   readonly clientCpu: number;
   readonly seconds: number;
   /** The highest PSS seen of the server's processes, MiB; null where it was not looked for. */

@@ -24,7 +24,7 @@ import { figure } from './table.ts';
 
 const shownFunctions = 30;
 /** Plans of faster statements are not logged. */
-const planMs = 1;
+const loggedPlanMs = 1;
 
 const [row] = rowsNamed(process.env['ROW'] || 'receive-4k-50') as [Row];
 const stopping = Promise.withResolvers<never>();
@@ -62,18 +62,18 @@ async function profile(bench: Bench): Promise<void> {
     return;
   }
   console.log("\nThe database's statements, those inside functions too:");
-  for (const { query, calls, totalMs, rows, walBytes } of await topStatements(url)) {
-    const each = `${figure(totalMs / calls)} ms each, ${rows} rows, ${figure(walBytes / 1e6)} MB of WAL`;
+  for (const { query, calls, totalMs, planMs, rows, walBytes } of await topStatements(url)) {
+    const each = `${figure(totalMs / calls)} ms each, ${figure(planMs)} ms of it planning, ${rows} rows, ${figure(walBytes / 1e6)} MB of WAL`;
     console.log(
       `${figure(totalMs).padStart(8)} ms ${String(calls).padStart(7)} calls, ${each}\n           ${query.slice(0, 220)}`,
     );
   }
   const from = await sizeOf(server.databaseLogFile);
-  await logPlans(url, planMs);
+  await logPlans(url, loggedPlanMs);
   await row.measure(bench, server);
   await logPlans(url, 'off');
   const plans = await plansSince(server.databaseLogFile, from);
-  console.log(`\nThe slowest plan of each statement that took over ${planMs} ms:`);
+  console.log(`\nThe slowest plan of each statement that took over ${loggedPlanMs} ms:`);
   for (const plan of plans) console.log(`\n${plan.slice(0, 4000)}`);
 }
 

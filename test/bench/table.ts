@@ -6,7 +6,7 @@ import { median, ratioInRounds, spread, summarise } from './statistics.ts';
 
 export const ours = 'postrider';
 /** Beside the rows, no competitor. */
-export const loop = 'empty-loop';
+const loop = 'empty-loop';
 
 /** Three figures that count. */
 export function figure(value: number): string {
@@ -21,7 +21,7 @@ const columns = [
   'others',
   'better by',
   'aim',
-  'CPU-s ours / theirs / client',
+  'CPU-s ours (Node) / theirs / client',
   'alone',
   'spread',
   'foreign cores',
@@ -74,7 +74,7 @@ function cpuOf(row: RowResult, other: string | undefined): string {
   const medianOf = (samples: readonly Sample[], pick: (sample: Sample) => number): string =>
     samples.length === 0 ? '-' : median(samples.map(pick)).toFixed(2);
   const server = (sample: Sample): number => sample.serverCpu;
-  return `${medianOf(mine, server)} / ${medianOf(theirs, server)} / ${medianOf(mine, ({ clientCpu }) => clientCpu)}`;
+  return `${medianOf(mine, server)} (${medianOf(mine, ({ programCpu }) => programCpu)}) / ${medianOf(theirs, server)} / ${medianOf(mine, ({ clientCpu }) => clientCpu)}`;
 }
 
 function limitsOf(row: RowResult): string {

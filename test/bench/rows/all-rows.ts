@@ -6,7 +6,7 @@ import { receiveRows } from './receive-rows.ts';
 import type { Row } from './row.ts';
 import { writeRows } from './write-rows.ts';
 
-export const allRows: readonly Row[] = [...receiveRows, ...loginRows, ...readRows, ...writeRows, ...growthRows];
+const allRows: readonly Row[] = [...receiveRows, ...loginRows, ...readRows, ...writeRows, ...growthRows];
 
 /** Those whose name begins with the one given (names and beginnings, separated by commas); throws when there is none. */
 export function rowsNamed(names: string): readonly Row[] {

@@ -142,7 +142,7 @@ function search(name: string, aim: string, criteria: string): Row {
   };
 }
 
-export const hitsExpected = (bench: Bench): number => Math.ceil(bigCount(bench) / needleEvery);
+const hitsExpected = (bench: Bench): number => Math.ceil(bigCount(bench) / needleEvery);
 
 export const readRows: readonly Row[] = [
   selectCold,
