@@ -16,7 +16,8 @@ import { readMailboxState } from './pg-rows.ts';
 
 type Place = { readonly accountId: AccountId; readonly mailboxId: MailboxId };
 
-const candidatesPerBatch = 1000;
+/** A batch has so many, or those of one page more. */
+const candidatesPerBatch = 750;
 
 /** MailError no-such-mailbox; rejects with the signal's reason when it aborts. */
 export async function searchMailbox(
@@ -27,8 +28,16 @@ export async function searchMailbox(
 ): Promise<readonly Uid[]> {
   const state = await readMailboxState(db, place.accountId, place.mailboxId, 0);
   if (!state) throw noSuchMailbox();
+  const needs = searchNeeds(query);
   const found: Uid[] = [];
-  const open = new Map<Uid, KnownMessage>();
+  let open = new Map<Uid, KnownMessage>();
+  const lookAtOpen = async (): Promise<void> => {
+    for await (const rows of readRows(db, place, [...open.keys()], needs)) {
+      const known = rows.map((row) => ({ row, known: withColumns(open, row, needs) }));
+      found.push(...(await matchRows(db, query, known, signal)));
+    }
+    open = new Map();
+  };
   const bitOf = keywordBits(state.mailbox.keywords);
   for (const page of state.pages) {
     forEachUid(page, (uid) => {
@@ -38,16 +47,9 @@ export async function searchMailbox(
       else if (verdict === 'unknown') open.set(uid, known);
     });
     await pause(signal);
+    if (open.size >= candidatesPerBatch) await lookAtOpen();
   }
-  const needs = searchNeeds(query);
-  const candidates = [...open.keys()];
-  for (let at = 0; at < candidates.length; at += candidatesPerBatch) {
-    const some = candidates.slice(at, at + candidatesPerBatch);
-    for await (const rows of readRows(db, place, some, needs)) {
-      const known = rows.map((row) => ({ row, known: withColumns(open, row, needs) }));
-      found.push(...(await matchRows(db, query, known, signal)));
-    }
-  }
+  await lookAtOpen();
   return found.sort((a, b) => a - b);
 }
 
