@@ -115,6 +115,7 @@ function report(results: BenchResults): void {
   mkdirSync(folder, { recursive: true });
   const file = path.join(folder, `${results.at.replaceAll(':', '-').slice(0, 19)}.json`);
   writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
+  if (results.isQuick) console.log('A quick look: mailboxes and times are a fraction of what the titles say.\n');
   console.log(formatTable(results.rows));
   for (const row of results.rows) for (const remark of row.remarks) console.log(`${row.name}: ${remark}`);
   const found = doubts(results.probes, results.rows);

@@ -14,11 +14,15 @@ export async function imapScript(task: TaskOf<'imap-script'>, begin: Begin): Pro
   const counter = task.expect === undefined ? null : new TextCounter(task.expect.text);
   await begin();
   const bytesBefore = connection.bytes;
+  let found = '';
   if (counter) connection.onChunk = (chunk) => counter.hear(chunk);
+  else if (task.hits !== undefined) connection.onChunk = (chunk) => (found += chunk.toString('latin1'));
   const startedAt = performance.now();
   await connection.pipeline(task.commands, task.depth);
   const seconds = (performance.now() - startedAt) / 1000;
   await connection.logout();
+  const hits = /^\* SEARCH((?: \d+)*)/m.exec(found)?.[1]?.match(/\d+/g)?.length ?? 0;
+  if (task.hits !== undefined && hits !== task.hits) throw new Error(`expected ${task.hits} hits, got ${hits}`);
   if (counter && counter.count !== task.expect?.count) {
     throw new Error(`expected ${task.expect?.count} of "${task.expect?.text}" in the answers, got ${counter.count}`);
   }

@@ -24,6 +24,8 @@ export type Task =
       readonly depth: number;
       /** What must be counted in the answers, for example "FETCH (": a figure is worth nothing when the work was not done. */
       readonly expect?: { readonly text: string; readonly count: number };
+      /** Numbers in the SEARCH response. */
+      readonly hits?: number;
     }
   | {
       readonly kind: 'imap-logins';
