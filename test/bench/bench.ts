@@ -74,7 +74,11 @@ export class Bench {
   }
 
   /** A mailbox with messages 0 to count - 1 of this size, made once. */
-  fill(server: MailServer, user: string, mailbox: { name: string; count: number; bytes: number }): Promise<void> {
+  fill(
+    server: MailServer,
+    user: string,
+    mailbox: { name: string; count: number; bytes: number; distinct?: number },
+  ): Promise<void> {
     const key = `${server.name} ${user} ${mailbox.name}`;
     const filling =
       this.#filled.get(key) ??
@@ -85,6 +89,7 @@ export class Bench {
           mailbox: mailbox.name,
           count: mailbox.count,
           bytes: mailbox.bytes,
+          distinct: mailbox.distinct ?? mailbox.count,
           connections: 50,
         })
         .then(() => undefined);

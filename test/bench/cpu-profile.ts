@@ -39,7 +39,8 @@ export function functionTimes(profile: CpuProfile): {
     if (!node) return;
     const name = nameOf(node.callFrame);
     const time = selfOfNode.get(id) ?? 0;
-    if (name === '(idle)') {
+    // The second is the profiler itself, at the beginning and the end.
+    if (name === '(idle)' || name.startsWith('post node:inspector')) {
       idle += time;
       return;
     }

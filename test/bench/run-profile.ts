@@ -79,10 +79,14 @@ async function profile(bench: Bench): Promise<void> {
 
 function printFunctions(cpuProfile: CpuProfile): void {
   const { busy, functions } = functionTimes(cpuProfile);
+  const percent = (share: number): string => `${(share * 100).toFixed(1)} %`.padStart(7);
   console.log(`The event loop was busy ${Math.round(busy * 100)} % of the time; of that:\n\n  self  total  function`);
   for (const { name, self, total } of functions.slice(0, shownFunctions)) {
-    const percent = (share: number): string => `${(share * 100).toFixed(1)} %`.padStart(7);
     console.log(`${percent(self)}${percent(total)}  ${name}`);
   }
+  const ours = functions.filter(({ name }) => /(server|shared)\//.test(name)).sort((a, b) => b.total - a.total);
+  console.log('\nOf our own, by what they and those they call took (after an await it counts elsewhere):\n');
+  for (const { name, self, total } of ours.slice(0, shownFunctions))
+    console.log(`${percent(self)}${percent(total)}  ${name}`);
   console.log(`\nThe whole profile: ${profileFile}`);
 }

@@ -52,6 +52,8 @@ export type Task =
       readonly mailbox: string;
       readonly count: number;
       readonly bytes: number;
+      /** So many are appended, the others are copies of these. */
+      readonly distinct: number;
       readonly connections: number;
     }
   | { readonly kind: 'imap-hold'; readonly logins: readonly Login[] }

@@ -81,7 +81,7 @@ export const growthRows: readonly Row[] = [
     clearLogin: true,
     servers: ['postrider'],
     async prepare(bench, server) {
-      await bench.fill(server, 'grown', { name: 'INBOX', count: bigCount(bench), bytes: 1500 });
+      await bench.fill(server, 'grown', { name: 'INBOX', count: bigCount(bench), bytes: 1500, distinct: smallCount });
       await bench.fill(server, 'idler', { name: 'INBOX', count: smallCount, bytes: 1500 });
     },
     measure(bench, server) {

@@ -24,7 +24,7 @@ function taskOf(bench: Bench, server: MailServer, load: Load): Extract<Task, { k
     port: server.smtpPort,
     sessions: load.sessions,
     bytes: load.bytes,
-    seconds: bench.size(4, 1.5),
+    seconds: bench.size(3, 1.5),
     messagesPerConnection: load.messagesPerConnection ?? 1000,
     recipients: load.recipients ?? mailboxes,
   };
