@@ -96,9 +96,11 @@ describe('kill -9 of the server under load', () => {
         return isHit;
       }
       case 'committed': {
-        using _sent = gate.once('sent', () => gate.hold());
-        using _answered = gate.once('answered', () => {
-          if (gate.isHolding) killNow();
+        // Asked for no sooner than the statement is sent: the answer to one before it would use the wish up.
+        using answered = new DisposableStack();
+        using _sent = gate.once('sent', () => {
+          gate.hold();
+          answered.use(gate.once('answered', killNow));
         });
         await until(() => isHit);
         return isHit;
