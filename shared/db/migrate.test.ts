@@ -114,6 +114,31 @@ test('a migration that fails leaves nothing of itself', async () => {
   expect(await migrate(database, { folder })).toEqual([2]);
 });
 
+test('a server that dies in the middle of a migration leaves it to the next, which waits for it', async () => {
+  const database = await emptyDatabase();
+  const second = createDatabase({ url: database.url });
+  opened.push(second);
+  await writeFile(
+    path.join(folder, '0002-second.sql'),
+    'create table second (id int); insert into second values (1); select pg_sleep(60) where not exists (select from done);\n',
+  );
+  await writeFile(path.join(folder, '0001-first.sql'), 'create table first (id int); create table done (id int);\n');
+  const dies = faultOf(migrate(database, { folder }));
+  const migrating = async (): Promise<readonly number[]> => {
+    const { rows } = await sql<{ pid: number }>`select pid from pg_stat_activity
+      where datname = current_database() and wait_event = 'PgSleep'`.execute(database.db);
+    return rows.map(({ pid }) => pid);
+  };
+  await expect.poll(migrating, { timeout: 10_000 }).toHaveLength(1);
+  const waits = migrate(second, { folder });
+  await sql`insert into done values (1)`.execute(database.db);
+  for (const pid of await migrating()) await sql`select pg_terminate_backend(${pid})`.execute(database.db);
+  expect((await dies).exitCode).toBe(69);
+  expect(await waits).toEqual([2]);
+  const { rows } = await sql`select id from second`.execute(database.db);
+  expect(rows).toEqual([{ id: 1 }]);
+});
+
 test('numbers must have no gap', async () => {
   const database = await emptyDatabase();
   await writeFile(path.join(folder, '0004-fourth.sql'), '');

@@ -166,7 +166,7 @@ beforeAll(async () => {
 });
 afterAll(() => postgres[Symbol.asyncDispose]());
 
-test('in any order of commands', async () => {
+test('in any order of commands', { timeout: 120_000 }, async () => {
   const commands = fc.array(command, { minLength: 5, maxLength: 30, size: 'max' });
   const limit = fc.constantFrom(null, 3000, 100_000);
   await fc.assert(
@@ -182,18 +182,22 @@ test('in any order of commands', async () => {
   );
 });
 
-test('and at the same time: whatever the order was, each account agrees with itself', async () => {
-  for (const under of [inMemory, postgres]) {
-    await fc.assert(
-      fc.asyncProperty(fc.array(command, { minLength: 30, maxLength: 30, size: 'max' }), async (commands) => {
-        const account = await TestAccount.create(under, 100_000);
-        const other = await TestAccount.create(under, 100_000);
-        await account.append(20);
-        await Promise.all(commands.map((command, i) => outcome(i % 3 === 0 ? other : account, command)));
-        await view(account);
-        await view(other);
-      }),
-      { numRuns: 10 },
-    );
-  }
-});
+test(
+  'and at the same time: whatever the order was, each account agrees with itself',
+  { timeout: 120_000 },
+  async () => {
+    for (const under of [inMemory, postgres]) {
+      await fc.assert(
+        fc.asyncProperty(fc.array(command, { minLength: 30, maxLength: 30, size: 'max' }), async (commands) => {
+          const account = await TestAccount.create(under, 100_000);
+          const other = await TestAccount.create(under, 100_000);
+          await account.append(20);
+          await Promise.all(commands.map((command, i) => outcome(i % 3 === 0 ? other : account, command)));
+          await view(account);
+          await view(other);
+        }),
+        { numRuns: 10 },
+      );
+    }
+  },
+);
