@@ -59,12 +59,11 @@ export async function* readRows(
 
 const columnsOf = {
   internalDate: ['m.internal_date'],
-  size: ['e.size'],
+  size: ['m.size'],
   envelope: ['e.envelope'],
   bodystructure: ['e.bodystructure'],
   sentDay: ['e.sent_day'],
   content: [
-    'e.size',
     'e.prefix',
     'e.parts',
     `encode(e.blob_hash, 'hex') as hash`,
@@ -83,7 +82,7 @@ function columnsFor(wants: RowWants) {
   const weight = wanted
     .filter((want) => want in weights)
     .map((want) => `octet_length(${weights[want as keyof typeof weights]})`);
-  const isEmailRead = wanted.some((want) => want !== 'internalDate');
+  const isEmailRead = wanted.some((want) => want !== 'internalDate' && want !== 'size');
   return {
     name: wanted.map((want) => `-${want.toLowerCase()}`).join(''),
     columns: sql.raw([...columns, `${['0', ...weight].join(' + ')} as weight`].join(', ')),

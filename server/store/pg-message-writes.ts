@@ -22,7 +22,7 @@ export async function copyRows(
 ): Promise<number> {
   const { rows } = await sql<{ size: bigint }>`/*copy-messages*/
     with chosen as (${messagesOf(account, from, uids)}), ${inserted(account, target)}
-    ${bytesOf(account)}`.execute(account.tx);
+    select coalesce(sum(size), 0)::int8 as size from chosen`.execute(account.tx);
   return Number(rows[0]?.size ?? 0);
 }
 
@@ -35,7 +35,7 @@ export async function moveRows(
 ): Promise<number> {
   const { rows } = await sql<{ size: bigint }>`/*move-messages*/
     with chosen as (${deleted(account, from, uids)}), ${inserted(account, target)}
-    ${bytesOf(account)}`.execute(account.tx);
+    select coalesce(sum(size), 0)::int8 as size from chosen`.execute(account.tx);
   return Number(rows[0]?.size ?? 0);
 }
 
@@ -44,7 +44,7 @@ export async function deleteRows(account: LockedAccount, from: MailboxId, uids: 
   const { tx, accountId } = account;
   const { rows } = await sql<{ ids: readonly bigint[] | null; size: bigint }>`/*delete-messages*/
     with chosen as (${deleted(account, from, uids)})
-    ${bytesOf(account, sql`array_agg(c.email_id) as ids,`)}`.execute(tx);
+    select array_agg(email_id) as ids, coalesce(sum(size), 0)::int8 as size from chosen`.execute(tx);
   // A statement of its own: it must see that the rows above are gone.
   await sql`/*delete-emails*/
     delete from email where ctid = any (array(
@@ -60,7 +60,7 @@ function messagesOf({ accountId }: LockedAccount, from: MailboxId, uids: UidSet)
   return sql`
     select m.* from unnest(${int8Array(uids.map(([first]) => first))}::int8[], ${int8Array(uids.map(([, last]) => last))}::int8[])
         r (first, last), lateral (
-      select ctid as at, uid, email_id, internal_date from message
+      select ctid as at, uid, email_id, size, internal_date from message
       where account_id = ${accountId} and mailbox_id = ${from} and uid between r.first and r.last
       offset 0) m`;
 }
@@ -68,19 +68,13 @@ function messagesOf({ accountId }: LockedAccount, from: MailboxId, uids: UidSet)
 function deleted(account: LockedAccount, from: MailboxId, uids: UidSet): RawBuilder<unknown> {
   return sql`
     delete from message where ctid = any (array(select at from (${messagesOf(account, from, uids)}) m))
-    returning uid, email_id, internal_date`;
+    returning uid, email_id, size, internal_date`;
 }
 
 function inserted({ accountId }: LockedAccount, target: Mailbox): RawBuilder<unknown> {
   return sql`made as (
-      insert into message (account_id, mailbox_id, uid, email_id, internal_date)
+      insert into message (account_id, mailbox_id, uid, email_id, size, internal_date)
         select ${accountId}::int8, ${target.id}::int8,
-            row_number() over (order by uid) + ${target.uidNext - 1}::int8, email_id, internal_date
+            row_number() over (order by uid) + ${target.uidNext - 1}::int8, email_id, size, internal_date
         from chosen)`;
-}
-
-function bytesOf({ accountId }: LockedAccount, more = sql``): RawBuilder<unknown> {
-  return sql`
-    select ${more} coalesce(sum(e.size), 0)::int8 as size
-    from chosen c, lateral (select size from email where account_id = ${accountId} and id = c.email_id offset 0) e`;
 }

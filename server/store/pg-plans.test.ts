@@ -32,8 +32,8 @@ beforeAll(async () => {
   await sql`insert into email (account_id, blob_hash, prefix, size, envelope, bodystructure, parts)
     select m.account_id, sha256((m.account_id || ' ' || n)::bytea), '', 1000, repeat('e', 300), repeat('b', 200), '[0,0,0,0,0,0]'
     from generate_series(1, 30) n, mailbox m where m.name = 'INBOX' and m.account_id <> ${account.id}`.execute(db);
-  await sql`insert into message (account_id, mailbox_id, uid, email_id, internal_date)
-    select m.account_id, m.id, row_number() over (partition by m.id order by e.id), e.id, now()
+  await sql`insert into message (account_id, mailbox_id, uid, email_id, size, internal_date)
+    select m.account_id, m.id, row_number() over (partition by m.id order by e.id), e.id, e.size, now()
     from email e join mailbox m on m.account_id = e.account_id and m.name = 'INBOX' and m.account_id <> ${account.id}`.execute(
     db,
   );

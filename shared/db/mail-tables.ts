@@ -61,6 +61,7 @@ type MessageTable = {
   readonly mailbox_id: MailboxId;
   readonly uid: bigint;
   readonly email_id: EmailId;
+  readonly size: bigint;
   readonly internal_date: Date;
   readonly save_date: Generated<Date>;
 };

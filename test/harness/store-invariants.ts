@@ -53,9 +53,9 @@ const rules: Readonly<Record<string, string>> = {
       full join (select account_id, mailbox_id, uid, true as is_shown from slot where is_there) s
         using (account_id, mailbox_id, uid)
       where is_row is null or is_shown is null`,
-  'a message has an email, and an email a message': `
-    select m.account_id, m.mailbox_id, m.uid, m.email_id, e.id from message m
-      full join email e on e.account_id = m.account_id and e.id = m.email_id where m.uid is null or e.id is null`,
+  'a message has an email of its size, and an email a message of its size': `
+    select m.account_id, m.mailbox_id, m.uid, m.email_id, e.id, m.size, e.size as of_email from message m
+      full join email e on e.account_id = m.account_id and e.id = m.email_id where m.size is distinct from e.size`,
   'an email has a blob, and the size of blob and prefix': `
     select e.account_id, e.id, e.size, length(e.prefix) as prefix, b.size as blob from email e
       left join blob b on b.hash = e.blob_hash where b.hash is null or e.size <> length(e.prefix) + b.size`,

@@ -102,6 +102,8 @@ create table message (
   mailbox_id bigint not null,
   uid bigint not null,
   email_id bigint not null,
+  -- That of the email: what is moved or removed is counted without a look at each email.
+  size bigint not null,
   internal_date timestamptz not null,
   save_date timestamptz not null default now(),
   primary key (account_id, mailbox_id, uid)
@@ -311,8 +313,8 @@ begin
           _bodystructure[p.message], _parts[p.message], _sent_at[p.message], _sent_day[p.message]
         from placed p where p.email = p.ord
   ), message_done as (
-    insert into message (account_id, mailbox_id, uid, email_id, internal_date)
-      select account, box, uid, _email_id[email], coalesce(date, now()) from placed
+    insert into message (account_id, mailbox_id, uid, email_id, size, internal_date)
+      select account, box, uid, _email_id[email], size, coalesce(date, now()) from placed
   ), piece as materialized (
     select account, box, (uid >> 8)::int as page, modseq, (min(uid) & 255)::int as first, (max(uid) & 255)::int as last,
         string_agg(int2send(flags::int2), '' order by uid) as flags
