@@ -13,7 +13,8 @@ import { readBlobs, readPieces } from './pg-blobs.ts';
 import { mailErrorOf, refusing } from './pg-fault.ts';
 import type { MessageRow } from './pg-message-rows.ts';
 
-const maxGroupBytes = 4 * 1024 * 1024;
+/** A session holds up to two groups for as long as its client takes to read them; larger ones are hardly faster. */
+const maxGroupBytes = 1024 * 1024;
 
 type Wanted = { readonly hash: BlobHash; readonly bytes: number };
 

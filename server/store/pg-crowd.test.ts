@@ -94,6 +94,29 @@ test('large messages on their way leave connections to others', async () => {
   expect((await busy.uids()).length).toBe(12);
 });
 
+test('clients that take their time to read hold no connection', async () => {
+  const [slow, free] = [await TestAccount.create(under), await TestAccount.create(under)];
+  await slow.append(3, { raw: letter('large', 'x'.repeat(1_200_000)) });
+  const store = narrowStore(2);
+  const opened: AsyncIterator<unknown>[] = [];
+  const firstOf = async (iterable: AsyncIterable<unknown>): Promise<void> => {
+    const iterator = iterable[Symbol.asyncIterator]();
+    opened.push(iterator);
+    expect((await iterator.next()).done).toBe(false);
+  };
+  for (let i = 0; i < 6; i++) {
+    await firstOf(store.fetch(slow.id, slow.inboxId, everyUid, { flags: true, envelope: true }));
+    for await (const [message] of store.fetch(slow.id, slow.inboxId, everyUid, { content: true })) {
+      // In the middle of a body.
+      await firstOf(message?.content?.read(0, 1_200_000) as AsyncIterable<unknown>);
+    }
+  }
+  const start = performance.now();
+  await store.readState(free.id, free.inboxId, 0 as never);
+  expect(performance.now() - start).toBeLessThan(1000);
+  for (const iterator of opened) await iterator.return?.();
+});
+
 test('an account that others never let go of still gets its mail', { timeout: 60_000 }, async () => {
   const account = await TestAccount.create(under);
   const stop = new AbortController();
