@@ -49,22 +49,17 @@ async function main(names: string): Promise<void> {
   // Whoever waits for the client hears that it ended, and nothing is left to wait for.
   stopping.signal.addEventListener('abort', () => void started.bench(isQuick).client[Symbol.asyncDispose]());
   const bench = started.bench(isQuick);
+  const servers = Object.fromEntries([...bench.servers].map(([name, { description }]) => [name, description]));
   const probes: Probe[] = [];
   const results: RowResult[] = [];
+  const about = { at: new Date().toISOString(), commit: commitNow(), machine: machine(), servers, isQuick };
   for (const row of rows) {
     stopping.signal.throwIfAborted();
     results.push(await measureRow(bench, row, probes, started.missing));
+    // After each row: who stops a long run keeps what was measured.
+    write({ ...about, probes, rows: results });
   }
-  const servers = Object.fromEntries([...bench.servers].map(([name, { description }]) => [name, description]));
-  report({
-    at: new Date().toISOString(),
-    commit: commitNow(),
-    machine: machine(),
-    servers,
-    isQuick,
-    probes,
-    rows: results,
-  });
+  report({ ...about, probes, rows: results });
 }
 
 async function measureRow(
@@ -76,22 +71,38 @@ async function measureRow(
   const remarks = row.servers.flatMap((name) => (missing.has(name) ? [`${name}: ${missing.get(name)}`] : []));
   const servers = row.servers.flatMap((name) => bench.servers.get(name) ?? []);
   const samples = new Map<ServerName, (Sample | null)[]>();
-  for (const server of servers) {
-    if (server instanceof Postrider) await server.useMode(row.clearLogin === true ? 'development' : 'production');
-    await row.prepare?.(bench, server);
-    await attempt(row, bench, server, remarks); // Warm-up.
-    samples.set(server.name, []);
-  }
+  for (const server of servers) if (await prepared(row, bench, server, remarks)) samples.set(server.name, []);
   for (let round = 0; round < rounds; round++) {
     probes.push(probe(bench.folder));
     // Who comes first changes, so that what one leaves to the disk does not always hit the same one.
-    const order = [...servers.slice(round % servers.length), ...servers.slice(0, round % servers.length)];
+    const able = servers.filter(({ name }) => samples.has(name));
+    const order = [...able.slice(round % able.length), ...able.slice(0, round % able.length)];
     for (const server of order) samples.get(server.name)?.push(await attempt(row, bench, server, remarks));
     probes.push(probe(bench.folder));
   }
   const limits = (await row.limits?.(bench)) ?? {};
   const { name, title, unit, better, aim } = row;
   return { name, title, unit, better, aim, samples: Object.fromEntries(samples), limits, remarks };
+}
+
+/** Brings the server to where the row begins, and warms it up. False: it can't. */
+async function prepared(row: Row, bench: Bench, server: MailServer, remarks: string[]): Promise<boolean> {
+  try {
+    if (server instanceof Postrider) await server.useMode(row.clearLogin === true ? 'development' : 'production');
+    await row.prepare?.(bench, server);
+  } catch (error) {
+    note(row, server, error, remarks);
+    return false;
+  }
+  await attempt(row, bench, server, remarks);
+  return true;
+}
+
+function note(row: Row, server: MailServer, error: unknown, remarks: string[]): void {
+  stopping.signal.throwIfAborted();
+  const remark = `${server.name}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`;
+  say(`${row.name.padEnd(24)}${remark}`);
+  if (!remarks.includes(remark)) remarks.push(remark);
 }
 
 /** Null, and a remark, when the server could not do it. */
@@ -102,24 +113,26 @@ async function attempt(row: Row, bench: Bench, server: MailServer, remarks: stri
     say(`${row.name.padEnd(24)}${server.name.padEnd(16)}${figure(sample.value)} ${row.unit}`);
     return sample;
   } catch (error) {
-    stopping.signal.throwIfAborted();
-    const remark = `${server.name}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`;
-    say(`${row.name.padEnd(24)}${remark}`);
-    if (!remarks.includes(remark)) remarks.push(remark);
+    note(row, server, error, remarks);
     return null;
   }
 }
 
+function fileOf({ at }: BenchResults): string {
+  return path.join('bench-results', `${at.replaceAll(':', '-').slice(0, 19)}.json`);
+}
+
+function write(results: BenchResults): void {
+  mkdirSync('bench-results', { recursive: true });
+  writeFileSync(fileOf(results), `${JSON.stringify(results, null, 1)}\n`);
+}
+
 function report(results: BenchResults): void {
-  const folder = 'bench-results';
-  mkdirSync(folder, { recursive: true });
-  const file = path.join(folder, `${results.at.replaceAll(':', '-').slice(0, 19)}.json`);
-  writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
   if (results.isQuick) console.log('A quick look: mailboxes and times are a fraction of what the titles say.\n');
   console.log(formatTable(results.rows));
   for (const row of results.rows) for (const remark of row.remarks) console.log(`${row.name}: ${remark}`);
   const found = doubts(results.probes, results.rows);
   console.log(found.length === 0 ? '\nThe machine was quiet.' : `\nThe machine was too noisy to trust single figures:`);
   for (const doubt of found) console.log(`- ${doubt}`);
-  console.log(`\nWritten to ${file}`);
+  console.log(`\nWritten to ${fileOf(results)}`);
 }
