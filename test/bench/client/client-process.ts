@@ -9,6 +9,8 @@ export class ClientProcess implements AsyncDisposable {
   constructor() {
     // In a group of its own: Ctrl-C is for the runner, which stops everything in order.
     this.#child = fork(new URL('client.ts', import.meta.url), [], { detached: true });
+    // It may end while something is sent to it; whoever waits hears of the end.
+    this.#child.on('error', () => undefined);
     this.#ended = new Promise((resolve) => this.#child.once('exit', () => resolve()));
   }
 
@@ -18,6 +20,7 @@ export class ClientProcess implements AsyncDisposable {
 
   /** `begin` runs between the untimed and the timed part. Rejects with what the client says went wrong. */
   async run(task: Task, begin: () => void = () => undefined): Promise<Outcome> {
+    if (!this.#child.connected) throw new Error('the client process has ended');
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
     const hear = (message: FromClient): void => {
       if ('begin' in message) {

@@ -8,6 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const stopTimeoutMs = 20_000;
 const startTimeoutMs = 60_000;
 
+/** Stopped even when the runner breaks: they would live on in their groups. */
+const living = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of living) child.kill('SIGTERM');
+});
+
 export type Program = {
   readonly file: string;
   readonly args: readonly string[];
@@ -28,6 +34,9 @@ export class Child {
       detached: true,
     });
     closeSync(log);
+    const child = this.#process;
+    living.add(child);
+    child.once('exit', () => living.delete(child));
     this.#logFile = program.logFile;
   }
 
