@@ -10,6 +10,8 @@ type Waiting = {
   readonly reject: (error: Error) => void;
 };
 
+/** For what comes untagged; 25 s because a server that only looks every 30 s is not listening. */
+const waitTimeoutMs = 25_000;
 const crlf = Buffer.from('\r\n');
 
 export class ImapConnection {
@@ -89,12 +91,15 @@ export class ImapConnection {
   wait(isEnough: (text: string) => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       let text = '';
-      const gone = (): void => reject(new Error(`the server hung up after ${JSON.stringify(text.slice(-200))}`));
+      const fail = (what: string): void => reject(new Error(`${what} after ${JSON.stringify(text.slice(-200))}`));
+      const gone = (): void => fail('the server hung up');
+      const timer = setTimeout(() => fail('nothing came'), waitTimeoutMs);
       this.#socket.once('close', gone);
       this.onChunk = (chunk) => {
         text += chunk.toString('latin1');
         if (!isEnough(text)) return;
         this.onChunk = null;
+        clearTimeout(timer);
         this.#socket.off('close', gone);
         resolve();
       };

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sampleOf, type Bench, type Timed } from '../bench.ts';
 import type { Login } from '../client/tasks.ts';
 import { pssMiBOf } from '../proc.ts';
-import { addressOf, loginOf, plainUsers, type MailServer } from '../servers/mail-server.ts';
+import { addressOf, cheapUsers, loginOf, plainUsers, type MailServer } from '../servers/mail-server.ts';
 import { Postrider } from '../servers/postrider.ts';
 import type { Row } from './row.ts';
 
@@ -22,7 +22,7 @@ function logins(name: string, title: string, aim: string, o: { tls: boolean; che
     aim,
     servers: o.tls ? ['postrider', 'dovecot-mdbox'] : ['postrider', 'dovecot-mdbox', 'empty-loop'],
     async measure(bench, server) {
-      const names = o.cheap ? ['cheap'] : plainUsers.slice(0, 10);
+      const names = (o.cheap ? cheapUsers : plainUsers).slice(0, 10);
       const timed = await bench.timed(server, {
         kind: 'imap-logins',
         // Ours takes no password in clear: it pays for TLS in both rows.
@@ -52,8 +52,8 @@ function idleMemory(name: string, title: string, tls: boolean): Row {
 async function measureIdle(bench: Bench, server: MailServer, tls: boolean) {
   const count = bench.size(1000, 200);
   // Dovecot would compute argon2id for each of them: a minute, and no more memory.
-  const userOf = (n: number): string =>
-    server.name === 'postrider' ? (plainUsers[n % plainUsers.length] as string) : 'cheap';
+  const some = server.name === 'postrider' ? plainUsers : cheapUsers;
+  const userOf = (n: number): string => some[n % some.length] as string;
   const held: Login[] = Array.from({ length: count }, (_, n) => loginOf(server, userOf(n), { tls }));
   const hold = (some: readonly Login[]) => bench.timed(server, { kind: 'imap-hold', logins: some });
   // Whoever logs in first makes caches that stay: not a connection's cost.

@@ -1,6 +1,6 @@
 /** A private Dovecot as a busy site would set it up; one instance, its users on mdbox, sdbox, or mdbox with xapian. */
 import { existsSync } from 'node:fs';
-import { chown, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { hashPassword } from '#shared/directory/password.ts';
 import { freePorts } from '../../harness/ports.ts';
@@ -11,7 +11,8 @@ import { password, users, type MailServer, type ServerName } from './mail-server
 
 const program = '/usr/sbin/dovecot';
 const xapian = '/usr/lib/dovecot/modules/lib21_fts_xapian_plugin.so';
-const mailOwner = 65534;
+/** Each user has an id of its own from here on: the system's bound on inotify instances is one for each. */
+const firstOwner = 20_000;
 
 type Format = {
   readonly name: ServerName;
@@ -49,7 +50,7 @@ export class DovecotInstance implements AsyncDisposable {
     if (process.getuid?.() !== 0) throw new Error('Dovecot with users of its own starts only as root');
     const ports = (await freePorts(2)) as unknown as [number, number];
     await mkdir(path.join(folder, 'mail'), { recursive: true });
-    await chown(path.join(folder, 'mail'), mailOwner, mailOwner);
+    await chmod(path.join(folder, 'mail'), 0o777);
     await writeFile(path.join(folder, 'users'), await usersText(folder));
     await writeFile(path.join(folder, 'dovecot.conf'), configuration(folder, certificate, ports));
     const server = new DovecotInstance(folder, ports, version.stdout.split(' ')[0] ?? '');
@@ -126,15 +127,16 @@ class Dovecot implements MailServer {
   }
 }
 
-/** The same argon2id as ours; the user "cheap" has a salted SHA-256, which costs nothing. */
+/** The same argon2id as ours; the users "cheap…" have a salted SHA-256, which costs nothing. */
 async function usersText(folder: string): Promise<string> {
   const argon2id = `{ARGON2ID}${await hashPassword(password)}`;
   const { stdout } = await runProgram('/usr/bin/doveadm', ['pw', '-s', 'SSHA256', '-p', password]);
   const lines = formats.flatMap(({ prefix, location, plugins }) =>
-    users.map((user) => {
+    users.map((user, n) => {
+      const owner = firstOwner + n;
       const name = prefix + user;
-      const hash = user === 'cheap' ? stdout.trim() : argon2id;
-      return `${name}:${hash}:${mailOwner}:${mailOwner}::${folder}/mail/${name}::userdb_mail=${location}${plugins === '' ? '' : ` userdb_mail_plugins=${plugins}`}`;
+      const hash = user.startsWith('cheap') ? stdout.trim() : argon2id;
+      return `${name}:${hash}:${owner}:${owner}::${folder}/mail/${name}::userdb_mail=${location}${plugins === '' ? '' : ` userdb_mail_plugins=${plugins}`}`;
     }),
   );
   return `${lines.join('\n')}\n`;
