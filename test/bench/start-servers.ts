@@ -57,7 +57,7 @@ export async function startServers(
   };
   await optional(['postfix'], async (own) => [stack.use(await Postfix.start(own))]);
   await optional(['dovecot-mdbox', 'dovecot-sdbox', 'dovecot-xapian'], async (own) =>
-    stack.use(await DovecotInstance.start(own, certificate)).servers(),
+    stack.use(await DovecotInstance.start(own, certificate, say)).servers(),
   );
   let bench: Bench | null = null;
   stack.defer(async () => {

@@ -1,6 +1,6 @@
 /** A private Dovecot as a busy site would set it up; one instance, its users on mdbox, sdbox, or mdbox with xapian. */
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { hashPassword } from '#shared/directory/password.ts';
 import { freePorts } from '../../harness/ports.ts';
@@ -11,8 +11,10 @@ import { password, users, type MailServer, type ServerName } from './mail-server
 
 const program = '/usr/sbin/dovecot';
 const xapian = '/usr/lib/dovecot/modules/lib21_fts_xapian_plugin.so';
-/** Each user has an id of its own from here on: the system's bound on inotify instances is one for each. */
-const firstOwner = 20_000;
+/** One for all users, so that an imap process can serve one after the other: Debian's nobody. */
+const mailOwner = 65534;
+/** What IDLE needs of inotify; with less, connections that idle are looked after every 30 s and are not hibernated. */
+const inotifyInstances = 4096;
 
 type Format = {
   readonly name: ServerName;
@@ -44,17 +46,21 @@ export class DovecotInstance implements AsyncDisposable {
   }
 
   /** Throws where the package is not installed or we are not root: Dovecot changes users. */
-  static async start(folder: string, certificate: Certificate): Promise<DovecotInstance> {
+  static async start(folder: string, certificate: Certificate, say: (text: string) => void): Promise<DovecotInstance> {
     const version = await runProgram(program, ['--version']).catch(() => null);
     if (version === null) throw new Error('the Debian package dovecot-imapd is not installed');
     if (process.getuid?.() !== 0) throw new Error('Dovecot with users of its own starts only as root');
     const ports = (await freePorts(2)) as unknown as [number, number];
     await mkdir(path.join(folder, 'mail'), { recursive: true });
-    await chmod(path.join(folder, 'mail'), 0o777);
+    await chown(path.join(folder, 'mail'), mailOwner, mailOwner);
     await writeFile(path.join(folder, 'users'), await usersText(folder));
     await writeFile(path.join(folder, 'dovecot.conf'), configuration(folder, certificate, ports));
     const server = new DovecotInstance(folder, ports, version.stdout.split(' ')[0] ?? '');
     await server.#child.ready(() => isListening(ports[0]));
+    const limit = await readFile('/proc/sys/fs/inotify/max_user_instances', 'utf8').catch(() => null); // No Linux.
+    if (limit !== null && Number(limit) < inotifyInstances) {
+      say(`Dovecot's IDLE wants: sysctl -w fs.inotify.max_user_instances=${inotifyInstances}`);
+    }
     return server;
   }
 
@@ -132,11 +138,10 @@ async function usersText(folder: string): Promise<string> {
   const argon2id = `{ARGON2ID}${await hashPassword(password)}`;
   const { stdout } = await runProgram('/usr/bin/doveadm', ['pw', '-s', 'SSHA256', '-p', password]);
   const lines = formats.flatMap(({ prefix, location, plugins }) =>
-    users.map((user, n) => {
-      const owner = firstOwner + n;
+    users.map((user) => {
       const name = prefix + user;
       const hash = user.startsWith('cheap') ? stdout.trim() : argon2id;
-      return `${name}:${hash}:${owner}:${owner}::${folder}/mail/${name}::userdb_mail=${location}${plugins === '' ? '' : ` userdb_mail_plugins=${plugins}`}`;
+      return `${name}:${hash}:${mailOwner}:${mailOwner}::${folder}/mail/${name}::userdb_mail=${location}${plugins === '' ? '' : ` userdb_mail_plugins=${plugins}`}`;
     }),
   );
   return `${lines.join('\n')}\n`;
