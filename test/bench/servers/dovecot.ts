@@ -197,6 +197,7 @@ service imap {
   process_limit = 5000
   process_min_avail = 4
   service_count = 200
+  idle_kill = 3s
   vsz_limit = 4G
   unix_listener imap-master {
     user = $default_internal_user
