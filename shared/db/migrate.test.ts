@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { sql } from 'kysely';
@@ -42,7 +42,8 @@ async function faultOf(promise: Promise<unknown>): Promise<ProgramFault> {
 test('a fresh database gets every migration, in order', async () => {
   const database = await emptyDatabase();
   const done = await migrate(database);
-  expect(done).toEqual(done.map((_, i) => i + 1));
+  const names = await readdir(path.join(import.meta.dirname, 'migrations'));
+  expect(done).toEqual(names.map((name) => Number(name.slice(0, 4))).sort((a, b) => a - b));
   expect(done.length).toBeGreaterThan(1);
   await checkSchema(database);
 });

@@ -1,6 +1,7 @@
 /**
  * Brings the schema up to date: numbered SQL files, forward only, each in a transaction of its own, all under one
- * advisory lock, so that servers that start together don't meet. A server's number is that of its newest migration.
+ * advisory lock, so that servers that start together don't meet. A server's number is that of its newest migration;
+ * numbers may be left out.
  * A migration that older servers can't live with says so in its header: `--! oldest-server N`.
  */
 import { createHash } from 'node:crypto';
@@ -107,7 +108,7 @@ async function readMigrations(folder: string): Promise<readonly Migration[]> {
   const migrations: Migration[] = [];
   for (const name of names) {
     const number = Number(/^(\d{4})-[a-z0-9-]+\.sql$/.exec(name)?.[1] ?? Number.NaN);
-    if (number !== migrations.length + 1) throw new Error(`migration ${name} is not number ${migrations.length + 1}`);
+    if (!(number > (migrations.at(-1)?.number ?? 0))) throw new Error(`migration ${name} has no number of its own`);
     const sql = await readFile(path.join(folder, name), 'utf8');
     const oldestServer = Number(/^--! oldest-server (\d+)$/m.exec(sql)?.[1] ?? 0);
     const checksum = createHash('sha256').update(sql).digest('hex');
@@ -124,7 +125,7 @@ async function readApplied(client: pg.Client): Promise<readonly Applied[]> {
 }
 
 function assertAcceptable(migrations: readonly Migration[], applied: readonly Applied[]): void {
-  const ours = migrations.length;
+  const ours = migrations.at(-1)?.number ?? 0;
   const oldest = Math.max(0, ...applied.map((row) => row.oldest_server));
   if (oldest > ours) {
     throw new ProgramFault(
@@ -134,7 +135,7 @@ function assertAcceptable(migrations: readonly Migration[], applied: readonly Ap
     );
   }
   for (const row of applied) {
-    const migration = migrations[row.number - 1];
+    const migration = migrations.find(({ number }) => number === row.number);
     if (migration && migration.checksum !== row.checksum) {
       throw new ProgramFault(
         78,
