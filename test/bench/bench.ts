@@ -14,6 +14,8 @@ export class Bench {
   readonly servers: ReadonlyMap<ServerName, MailServer>;
   readonly folder: string;
   readonly isQuick: boolean;
+  /** During warm-ups and what is only looked at. */
+  isBrief = false;
   readonly #filled = new Map<string, Promise<void>>();
 
   constructor(o: {
@@ -28,9 +30,14 @@ export class Bench {
     this.isQuick = o.isQuick;
   }
 
-  /** The first for a whole run, the second for a quick look. */
+  /** Of mailboxes: the first for a whole run, the second for a quick look. */
   size(full: number, quick: number): number {
     return this.isQuick ? quick : full;
+  }
+
+  /** How long a load goes on: as `size`, but short while it is not the figures of the table that are taken. */
+  seconds(full: number, quick: number): number {
+    return this.isQuick || this.isBrief ? quick : full;
   }
 
   /** Runs a task; figures are those of its timed part, and with `settle` go on until every message is in a mailbox. */

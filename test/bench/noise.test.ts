@@ -16,7 +16,7 @@ const row = (name: string, ...foreign: readonly number[]): RowResult => ({
   title: '',
   unit: '/s',
   better: 'more',
-  aim: '',
+  aim: { kind: 'stated' },
   samples: { postrider: foreign.map(sample) },
   limits: {},
   remarks: [],

@@ -1,5 +1,7 @@
 /** What a run writes to bench-results/ and `make bench-compare` reads. */
 
+import type { Aim } from './rows/aim.ts';
+
 /** One measurement of one row on one server. */
 export type Sample = {
   readonly value: number;
@@ -22,7 +24,7 @@ export type RowResult = {
   readonly title: string;
   readonly unit: string;
   readonly better: 'more' | 'less';
-  readonly aim: string;
+  readonly aim: Aim;
   /** By server; an entry a round, null where it failed. */
   readonly samples: Readonly<Record<string, readonly (Sample | null)[]>>;
   /** What this machine's parts do alone, by what they are. */

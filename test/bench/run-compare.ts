@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { compare, ratioMoved } from './compare.ts';
 import type { BenchResults } from './results.ts';
-import { figure, ours } from './table.ts';
+import { figure } from './table.ts';
+import { ours } from './verdict.ts';
 
 /** Two runs agree when the ratios of ours to theirs moved by no more than this factor. */
 const agreeingFactor = 1.25;

@@ -3,8 +3,8 @@ import { roundsOf } from './compare.ts';
 import { foreignCores } from './noise.ts';
 import type { RowResult, Sample } from './results.ts';
 import { median, ratioInRounds, spread, summarise } from './statistics.ts';
+import { aimText, ours, verdictOf } from './verdict.ts';
 
-export const ours = 'postrider';
 /** Beside the rows, no competitor. */
 const loop = 'empty-loop';
 
@@ -43,7 +43,7 @@ function cellsOf(row: RowResult): readonly string[] {
     valueOf(row, ours),
     others.map((server) => `${server} ${valueOf(row, server)}`).join('<br>') || '-',
     others.map((server) => ratioOf(row, server)).join('<br>') || '-',
-    row.aim,
+    `${aimText(row)}: ${verdictOf(row)}`,
     cpuOf(row, others[0]),
     limitsOf(row),
     spreads.join(' / ') || '-',

@@ -2,10 +2,11 @@
 import { sampleOf, type Bench, type Timed } from '../bench.ts';
 import type { Task } from '../client/tasks.ts';
 import { addressOf, loginOf, type MailServer, type ServerName } from '../servers/mail-server.ts';
+import { bound } from './aim.ts';
 import { bigCount, fillBig } from './read-rows.ts';
 import type { Row } from './row.ts';
 
-const aim = '1.5x';
+const aim = bound(1.5);
 const servers: readonly ServerName[] = ['postrider', 'dovecot-mdbox'];
 const smallCount = 1000;
 /** Commands of one sample: a single one is too short for the clock. */
@@ -90,7 +91,7 @@ export const growthRows: readonly Row[] = [
         port: server.smtpPort ?? 0,
         sessions: 10,
         bytes: 4096,
-        seconds: bench.size(3, 1),
+        seconds: bench.seconds(3, 1),
         messagesPerConnection: 1000,
         recipients: [[addressOf(user)]],
       });

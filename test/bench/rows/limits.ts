@@ -9,7 +9,7 @@ const kibi = 1024;
 export async function postgresWrites(bench: Bench, bytes: number, clients: number): Promise<Record<string, number>> {
   const url = await limitDatabase(bench);
   if (url === null) return {};
-  const seconds = bench.size(2, 1);
+  const seconds = bench.seconds(2, 1);
   const each = await bench.client.run({ kind: 'postgres-insert', url, clients, bytes, rowsPerCommit: 1, seconds });
   const many = await bench.client.run({ kind: 'postgres-insert', url, clients: 1, bytes, rowsPerCommit: 20, seconds });
   return {
@@ -27,7 +27,7 @@ export async function postgresRead(bench: Bench, sql: string): Promise<Record<st
 }
 
 export async function disk(bench: Bench): Promise<Record<string, number>> {
-  const task = { kind: 'fdatasync', folder: bench.folder, bytes: 4 * kibi, seconds: bench.size(1, 0.5) } as const;
+  const task = { kind: 'fdatasync', folder: bench.folder, bytes: 4 * kibi, seconds: bench.seconds(1, 0.5) } as const;
   const done = await bench.client.run(task);
   return { 'fdatasync of 4 KiB, one after the other, /s': done.count / done.seconds };
 }

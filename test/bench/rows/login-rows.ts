@@ -7,6 +7,7 @@ import type { Login } from '../client/tasks.ts';
 import { pssMiBOf } from '../proc.ts';
 import { addressOf, cheapUsers, loginOf, plainUsers, type MailServer } from '../servers/mail-server.ts';
 import { Postrider } from '../servers/postrider.ts';
+import { bound, times, type Aim } from './aim.ts';
 import type { Row } from './row.ts';
 
 const loginConnections = 10;
@@ -14,7 +15,7 @@ const loginConnections = 10;
 const hibernationMs = 12_000;
 const pauseMs = 1000;
 
-function logins(name: string, title: string, aim: string, o: { tls: boolean; cheap: boolean }): Row {
+function logins(name: string, title: string, aim: Aim, o: { tls: boolean; cheap: boolean }): Row {
   return {
     name,
     title,
@@ -29,7 +30,7 @@ function logins(name: string, title: string, aim: string, o: { tls: boolean; che
         // Ours takes no password in clear: it pays for TLS in both rows.
         logins: names.map((user) => loginOf(server, user, server.name === 'postrider' ? { tls: true } : o)),
         connections: loginConnections,
-        seconds: bench.size(4, 1.5),
+        seconds: bench.seconds(4, 1.5),
       });
       return sampleOf(timed, timed.outcome.count / timed.outcome.seconds);
     },
@@ -42,7 +43,7 @@ function idleMemory(name: string, title: string, tls: boolean): Row {
     title,
     unit: 'KiB',
     better: 'less',
-    aim: '1/10 of Dovecot',
+    aim: times(10, 'dovecot-mdbox'),
     ...(!tls && { clearLogin: true }),
     servers: ['postrider', 'dovecot-mdbox'],
     measure: (bench, server) => measureIdle(bench, server, tls),
@@ -98,7 +99,7 @@ const idleLatency: Row = {
   title: 'final dot (APPEND for Dovecot) to EXISTS on IDLE in another process, p99 in brackets',
   unit: 'ms',
   better: 'less',
-  aim: 'p50 20 ms, p99 200 ms',
+  aim: bound(20, { 'p99 ms': 200 }),
   clearLogin: true,
   servers: ['postrider', 'dovecot-mdbox'],
   async prepare(bench, server) {
@@ -123,15 +124,20 @@ const idleLatency: Row = {
 };
 
 export const loginRows: readonly Row[] = [
-  logins('login', 'LOGIN + SELECT + LOGOUT, 10 connections, Dovecot without TLS', '5x Dovecot', {
+  logins('login', 'LOGIN + SELECT + LOGOUT, 10 connections, Dovecot without TLS', times(5, 'dovecot-mdbox'), {
     tls: false,
     cheap: false,
   }),
-  logins('login-tls', 'the same, both with TLS', '2x Dovecot', { tls: true, cheap: false }),
-  logins('login-cheap-hash', 'the same, Dovecot without TLS and with a hash that costs nothing', '5x Dovecot', {
-    tls: false,
-    cheap: true,
-  }),
+  logins('login-tls', 'the same, both with TLS', times(2, 'dovecot-mdbox'), { tls: true, cheap: false }),
+  logins(
+    'login-cheap-hash',
+    'the same, Dovecot without TLS and with a hash that costs nothing',
+    times(5, 'dovecot-mdbox'),
+    {
+      tls: false,
+      cheap: true,
+    },
+  ),
   idleMemory('idle-memory', 'memory of an idle connection', false),
   idleMemory('idle-memory-tls', 'memory of an idle connection with TLS', true),
   idleLatency,

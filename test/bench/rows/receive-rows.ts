@@ -3,6 +3,7 @@ import type { Bench } from '../bench.ts';
 import { sampleOf } from '../bench.ts';
 import type { Task } from '../client/tasks.ts';
 import { addressOf, plainUsers, type MailServer } from '../servers/mail-server.ts';
+import { times, type Aim } from './aim.ts';
 import { disk, postgresWrites } from './limits.ts';
 import type { Row } from './row.ts';
 
@@ -24,13 +25,13 @@ function taskOf(bench: Bench, server: MailServer, load: Load): Extract<Task, { k
     port: server.smtpPort,
     sessions: load.sessions,
     bytes: load.bytes,
-    seconds: bench.size(3, 1.5),
+    seconds: bench.seconds(3, 1.5),
     messagesPerConnection: load.messagesPerConnection ?? 1000,
     recipients: load.recipients ?? mailboxes,
   };
 }
 
-function receive(name: string, title: string, aim: string, load: Load): Row {
+function receive(name: string, title: string, aim: Aim, load: Load): Row {
   const copies = load.recipients?.[0]?.length ?? 1;
   return {
     name,
@@ -53,17 +54,17 @@ function receive(name: string, title: string, aim: string, load: Load): Row {
 }
 
 export const receiveRows: readonly Row[] = [
-  receive('receive-4k-50', 'receive 4 KB, 50 sessions', '5x Postfix', { sessions: 50, bytes: 4 * kib }),
-  receive('receive-4k-10', 'receive 4 KB, 10 sessions', '3x Postfix', { sessions: 10, bytes: 4 * kib }),
-  receive('receive-4k-1', 'receive 4 KB, 1 session', '1.5x Postfix', { sessions: 1, bytes: 4 * kib }),
-  receive('receive-50k-50', 'receive 50 KB, 50 sessions', '3.5x Postfix', { sessions: 50, bytes: 50 * kib }),
-  receive('receive-50k-10', 'receive 50 KB, 10 sessions', '2x Postfix', { sessions: 10, bytes: 50 * kib }),
-  receive('receive-connect-10', 'receive 4 KB, one message a connection, 10 at a time', '2x Postfix', {
+  receive('receive-4k-50', 'receive 4 KB, 50 sessions', times(5, 'postfix'), { sessions: 50, bytes: 4 * kib }),
+  receive('receive-4k-10', 'receive 4 KB, 10 sessions', times(3, 'postfix'), { sessions: 10, bytes: 4 * kib }),
+  receive('receive-4k-1', 'receive 4 KB, 1 session', times(1.5, 'postfix'), { sessions: 1, bytes: 4 * kib }),
+  receive('receive-50k-50', 'receive 50 KB, 50 sessions', times(3.5, 'postfix'), { sessions: 50, bytes: 50 * kib }),
+  receive('receive-50k-10', 'receive 50 KB, 10 sessions', times(2, 'postfix'), { sessions: 10, bytes: 50 * kib }),
+  receive('receive-connect-10', 'receive 4 KB, one message a connection, 10 at a time', times(2, 'postfix'), {
     sessions: 10,
     bytes: 4 * kib,
     messagesPerConnection: 1,
   }),
-  receive('receive-50-recipients', 'one message of 50 KB to 50 local recipients, 1 session', '10x Postfix', {
+  receive('receive-50-recipients', 'one message of 50 KB to 50 local recipients, 1 session', times(10, 'postfix'), {
     sessions: 1,
     bytes: 50 * kib,
     recipients: [plainUsers.map(addressOf)],

@@ -1,5 +1,6 @@
 /** One line of the table. */
 import type { Bench } from '../bench.ts';
+import type { Aim } from './aim.ts';
 import type { Sample } from '../results.ts';
 import type { MailServer, ServerName } from '../servers/mail-server.ts';
 
@@ -8,8 +9,7 @@ export type Row = {
   readonly title: string;
   readonly unit: '/s' | 'ms' | 'MB/s' | 'KiB' | 'x';
   readonly better: 'more' | 'less';
-  /** What is to be reached, in words; `ratio` is its number, ours against the best of theirs. */
-  readonly aim: string;
+  readonly aim: Aim;
   readonly servers: readonly ServerName[];
   /** It logs in without TLS, which our server takes only in development mode: passwords are then not looked at. */
   readonly clearLogin?: true;

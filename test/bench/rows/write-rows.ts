@@ -1,6 +1,7 @@
 /** STORE, COPY, MOVE, EXPUNGE and APPEND. */
 import { sampleOf, type Bench } from '../bench.ts';
 import { loginOf, plainUsers, type MailServer, type ServerName } from '../servers/mail-server.ts';
+import { times, type Aim } from './aim.ts';
 import { disk, postgresWrites } from './limits.ts';
 import type { Row } from './row.ts';
 
@@ -13,7 +14,7 @@ function fillWork(bench: Bench, server: MailServer): Promise<void> {
   return bench.fill(server, 'writer', { name: 'Work', count: workCount(bench), bytes: 2 * kib });
 }
 
-function bulk(name: string, aim: string, o: { before: readonly string[]; command: string; told?: string }): Row {
+function bulk(name: string, aim: Aim, o: { before: readonly string[]; command: string; told?: string }): Row {
   return {
     name,
     title: `${o.command.split(' ')[0]} of 10,000 messages`,
@@ -47,7 +48,7 @@ function append(name: string, connections: number): Row {
     title: `APPEND of 20 KB, ${connections} ${connections === 1 ? 'connection' : 'connections'}`,
     unit: '/s',
     better: 'more',
-    aim: '1.5x Dovecot',
+    aim: times(1.5, 'dovecot-mdbox', 'dovecot-sdbox'),
     clearLogin: true,
     servers: ['postrider', 'dovecot-mdbox', 'dovecot-sdbox', 'empty-loop'],
     async measure(bench, server) {
@@ -55,7 +56,7 @@ function append(name: string, connections: number): Row {
         kind: 'imap-append',
         logins: plainUsers.slice(10, 10 + connections).map((user) => loginOf(server, user)),
         bytes: 20 * kib,
-        seconds: bench.size(3, 1),
+        seconds: bench.seconds(3, 1),
         mailbox: 'INBOX',
       });
       return sampleOf(timed, timed.outcome.count / timed.outcome.seconds);
@@ -72,7 +73,7 @@ function storeOne(name: string, connections: number): Row {
     title: `STORE of one flag, ${connections} ${connections === 1 ? 'connection' : 'connections to one mailbox'}`,
     unit: '/s',
     better: 'more',
-    aim: '1x Dovecot',
+    aim: times(1, 'dovecot-mdbox', 'dovecot-sdbox'),
     clearLogin: true,
     servers: ['postrider', 'dovecot-mdbox', 'dovecot-sdbox', 'empty-loop'],
     async prepare(bench, server) {
@@ -82,7 +83,7 @@ function storeOne(name: string, connections: number): Row {
       const timed = await bench.timed(server, {
         kind: 'imap-store',
         logins: Array.from({ length: connections }, () => loginOf(server, 'writer')),
-        seconds: bench.size(3, 1),
+        seconds: bench.seconds(3, 1),
         mailbox: 'Work',
       });
       return sampleOf(timed, timed.outcome.count / timed.outcome.seconds);
@@ -92,18 +93,18 @@ function storeOne(name: string, connections: number): Row {
 }
 
 export const writeRows: readonly Row[] = [
-  bulk('store', '1x Dovecot on mdbox', {
+  bulk('store', times(1, 'dovecot-mdbox'), {
     before: ['SELECT Work', 'STORE 1:* -FLAGS.SILENT (\\Answered)'],
     command: 'STORE 1:* +FLAGS (\\Answered)',
     told: ' FETCH (',
   }),
-  bulk('copy', '1/2 of Dovecot on mdbox', { before: fresh, command: 'COPY 1:* Target' }),
-  bulk('move', '1/2 of Dovecot on mdbox', {
+  bulk('copy', times(2, 'dovecot-mdbox'), { before: fresh, command: 'COPY 1:* Target' }),
+  bulk('move', times(2, 'dovecot-mdbox'), {
     before: ['DELETE Target', 'CREATE Target', ...copied],
     command: 'MOVE 1:* Target',
     told: ' EXPUNGE\r\n',
   }),
-  bulk('expunge', '1x Dovecot on mdbox', {
+  bulk('expunge', times(1, 'dovecot-mdbox'), {
     before: [...copied, 'STORE 1:* +FLAGS.SILENT (\\Deleted)'],
     command: 'EXPUNGE',
     told: ' EXPUNGE\r\n',
