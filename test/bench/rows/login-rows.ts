@@ -28,7 +28,7 @@ function logins(name: string, title: string, aim: Aim, o: { tls: boolean; cheap:
       const timed = await bench.timed(server, {
         kind: 'imap-logins',
         // Ours takes no password in clear: it pays for TLS in both rows.
-        logins: names.map((user) => loginOf(server, user, server.name === 'postrider' ? { tls: true } : o)),
+        logins: names.map((user) => loginOf(server, user, server instanceof Postrider ? { tls: true } : o)),
         connections: loginConnections,
         seconds: bench.seconds(4, 1.5),
       });
@@ -54,14 +54,14 @@ function idleMemory(name: string, title: string, tls: boolean): Row {
 async function measureIdle(bench: Bench, server: MailServer, tls: boolean) {
   const count = bench.size(1000, 200);
   // Dovecot would compute argon2id for each of them: a minute, and no more memory.
-  const some = server.name === 'postrider' ? plainUsers : cheapUsers;
+  const some = server instanceof Postrider ? plainUsers : cheapUsers;
   const userOf = (n: number): string => some[n % some.length] as string;
   const held: Login[] = Array.from({ length: count }, (_, n) => loginOf(server, userOf(n), { tls }));
   const hold = (some: readonly Login[]) => bench.timed(server, { kind: 'imap-hold', logins: some });
   // Whoever logs in first makes caches that stay: not a connection's cost.
   await hold(held.slice(0, 50));
   await bench.client.run({ kind: 'imap-release' });
-  const pause = server.name === 'postrider' ? pauseMs : hibernationMs;
+  const pause = server instanceof Postrider ? pauseMs : hibernationMs;
   await sleep(pause);
   const before = pssMiBOf(server.roots());
   let timed: Timed;
@@ -117,7 +117,7 @@ const idleLatency: Row = {
         recipient: addressOf('idler'),
       },
       // Dovecot tells half a second later, by design: fewer are enough.
-      count: server.name === 'postrider' ? bench.size(200, 50) : 20,
+      count: server instanceof Postrider ? bench.size(200, 50) : 20,
     });
     return sampleOf(timed, timed.outcome.also?.['p50 ms'] ?? Number.NaN);
   },
