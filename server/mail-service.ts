@@ -7,6 +7,7 @@ import { defaultImapPolicy, type ImapServices } from './imap/state/services.ts';
 import { ImapListener } from './imap/session/imap-listener.ts';
 import type { Drainable } from './lifecycle.ts';
 import type { PlannedListener } from './listener-plan.ts';
+import type { ChangeHint } from './mail/ports.ts';
 import { MessageScanner } from './mime/message-scanner.ts';
 import { createSmtpListener, type SmtpServices } from './smtp/smtp-listener.ts';
 import { defaultSmtpOptions, type SmtpOptions } from './smtp/smtp-options.ts';
@@ -15,6 +16,7 @@ import { createPgDirectory } from './store/pg-directory.ts';
 import { PgChangeFeed } from './store/pg-change-feed.ts';
 import { Janitor } from './store/pg-janitor.ts';
 import { PgMailStore } from './store/pg-mail-store.ts';
+import { SearchIndexer } from './store/pg-search-indexer.ts';
 import { SpoolArea } from './wire/spool.ts';
 import type { TlsContext } from './wire/tls-context.ts';
 
@@ -41,8 +43,20 @@ export async function openMailService(
       onError: (err) => logger.warn({ event: 'feed.error', err }, 'change notifications are interrupted'),
     }),
   );
-  const store = stack.use(new PgMailStore({ database, metrics, tell: (hint) => feed.tell(hint) }));
+  const indexer = stack.use(
+    new SearchIndexer({
+      database,
+      metrics,
+      onError: (err) => logger.warn({ event: 'search.failed', err }, 'the search index could not be filled'),
+    }),
+  );
+  const tell = (hint: ChangeHint): void => {
+    feed.tell(hint);
+    indexer.hear(hint.accountId);
+  };
+  const store = stack.use(new PgMailStore({ database, metrics, tell }));
   if (config.roles.includes('janitor')) {
+    indexer.start();
     const onError = (err: unknown): void => logger.warn({ event: 'janitor.failed', err }, 'a clean-up failed');
     stack.use(new Janitor({ database, metrics, onError })).start();
   }

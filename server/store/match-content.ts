@@ -7,12 +7,11 @@ import {
   keysOf,
   matchKey,
   matchKnown,
+  type ContentKey,
   type KnownMessage,
   type SearchKey,
   type Verdict,
 } from './match-query.ts';
-
-type ContentKey = Extract<SearchKey, { readonly contains: string }>;
 
 /**
  * Decides in any case. `known` must hold all that `searchNeeds` names; `content` is asked for only where that

@@ -21,13 +21,19 @@ export type KnownMessage = {
   readonly internalDate?: Date;
   /** YYYY-MM-DD as the Date field says; null: it has none that can be read, and no SENT… key finds it. */
   readonly sentDay?: string | null;
+  /** False: the search index knows that the key doesn't match. True decides nothing. */
+  readonly mayContain?: (key: ContentKey) => boolean;
 };
 
 /** A key that holds no other. */
 export type SearchKey = Exclude<SearchQuery, { readonly kind: 'and' | 'or' | 'not' }>;
 
-/** Which of the message's columns the query looks at, and whether it may need the message's bytes. */
+/** A key that is decided by the message's bytes. */
+export type ContentKey = Extract<SearchKey, { readonly contains: string }>;
+
+/** Which of the message's pages and columns the query looks at, and whether it may need the message's bytes. */
 export type SearchNeeds = {
+  readonly flags: boolean;
   readonly size: boolean;
   readonly internalDate: boolean;
   readonly sentDay: boolean;
@@ -37,6 +43,7 @@ export type SearchNeeds = {
 export function searchNeeds(query: SearchQuery): SearchNeeds {
   const kinds = new Set(keysOf(query).map(({ kind }) => kind));
   return {
+    flags: kinds.has('flags') || kinds.has('keyword'),
     size: kinds.has('larger') || kinds.has('smaller'),
     internalDate: kinds.has('internal-date'),
     sentDay: kinds.has('sent-date'),
@@ -115,10 +122,14 @@ export function matchKey(key: SearchKey, known: KnownMessage): Verdict {
     case 'header':
     case 'body':
     case 'text':
-      return 'unknown';
+      return byIndex(key, known);
     default:
       return unreachable(key);
   }
+}
+
+function byIndex(key: ContentKey, { mayContain }: KnownMessage): Verdict {
+  return mayContain?.(key) === false ? 'no' : 'unknown';
 }
 
 function verdictOf(matches: boolean): Verdict {

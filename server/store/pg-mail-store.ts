@@ -190,7 +190,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   }
 
   search(accountId: AccountId, mailboxId: MailboxId, query: SearchQuery, signal: AbortSignal): Promise<readonly Uid[]> {
-    return refusing(searchMailbox(this.#database.db, { accountId, mailboxId }, query, signal));
+    return refusing(searchMailbox(this.#database.db, { accountId, mailboxId }, query, { signal }));
   }
 
   storeFlags(accountId: AccountId, mailboxId: MailboxId, uids: UidSet, change: FlagChange): Promise<MailboxState> {

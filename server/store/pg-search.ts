@@ -1,63 +1,189 @@
-/** SEARCH: pages first, then columns, and the bytes only of the messages that these leave open. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Kysely } from 'kysely';
-import type { AccountId, MailboxId, Uid } from '#shared/base/ids.ts';
+/**
+ * SEARCH: pages first, then columns, and the bytes only of the messages that these leave open. Where a text is looked
+ * for, the index names the messages that may have it (pg-search-index.ts), and those it doesn't know yet are scanned.
+ */
+import { sql, type Kysely } from 'kysely';
+import type { AccountId, EmailId, MailboxId, Uid } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { keywordBit } from '#server/mail/keyword-table.ts';
-import { flagsOf, forEachUid, hasKeywordBit, type MailboxPage } from '#server/mail/mailbox-page.ts';
+import {
+  flagsOf,
+  forEachUid,
+  hasKeywordBit,
+  pageHas,
+  pageNumberOf,
+  type MailboxPage,
+} from '#server/mail/mailbox-page.ts';
 import type { MessageContent } from '#server/mail/ports.ts';
 import type { SearchQuery } from '#server/mail/query.ts';
+import { int8Array } from './binary-array.ts';
+import { FairTurns } from './fair-turns.ts';
 import { matchMessage } from './match-content.ts';
-import { matchKnown, searchNeeds, type KnownMessage, type SearchNeeds } from './match-query.ts';
+import { matchKnown, searchNeeds, type ContentKey, type KnownMessage, type SearchNeeds } from './match-query.ts';
 import { contentsOf } from './pg-content.ts';
 import { noSuchMailbox } from './pg-fault.ts';
 import { readRows, type MessageRow } from './pg-message-rows.ts';
 import { readMailboxState } from './pg-rows.ts';
+import { askIndex, type IndexAnswer } from './pg-search-index.ts';
 
 type Place = { readonly accountId: AccountId; readonly mailboxId: MailboxId };
 
+/** What is asked, and where. */
+type Search = Place & {
+  readonly db: Kysely<Database>;
+  readonly query: SearchQuery;
+  readonly needs: SearchNeeds;
+  readonly index: IndexAnswer | null;
+  readonly signal: AbortSignal;
+};
+
+/** Some of a mailbox's messages: those found already, and those of which more must be known. */
+type Batch = { readonly found: readonly Uid[]; readonly open: ReadonlyMap<Uid, KnownMessage> };
+
 /** A batch has so many, or those of one page more. */
 const candidatesPerBatch = 750;
+/** In a mailbox with fewer messages the index costs more than it saves. */
+const indexWorthwhile = 256;
+/** To look up a message by its email costs so many times what it costs to walk over one of the mailbox. */
+const lookUpCost = 4;
+/** Messages after the indexed ones that are looked up; with more the mailbox is walked over. */
+const maxTail = 5000;
 
-/** MailError no-such-mailbox; rejects with the signal's reason when it aborts. */
+/** MailError no-such-mailbox; rejects with the signal's reason when it aborts. `indexFrom` is for tests. */
 export async function searchMailbox(
   db: Kysely<Database>,
   place: Place,
   query: SearchQuery,
-  signal: AbortSignal,
+  options: { readonly signal: AbortSignal; readonly indexFrom?: number },
 ): Promise<readonly Uid[]> {
-  const state = await readMailboxState(db, place.accountId, place.mailboxId, 0);
-  if (!state) throw noSuchMailbox();
+  const { signal, indexFrom = indexWorthwhile } = options;
   const needs = searchNeeds(query);
+  const messages = needs.content ? await countMessages(db, place) : 0;
+  const index = needs.content && messages >= indexFrom ? await askIndex(db, place.accountId, query, signal) : null;
+  const search: Search = { ...place, db, query, needs, index, signal };
+  const chosen = index && (await lookUp(search, index, messages));
   const found: Uid[] = [];
-  let open = new Map<Uid, KnownMessage>();
-  const lookAtOpen = async (): Promise<void> => {
-    for await (const rows of readRows(db, place, [...open.keys()], needs)) {
-      const known = rows.map((row) => ({ row, known: withColumns(open, row, needs) }));
-      found.push(...(await matchRows(db, query, known, signal)));
-    }
-    open = new Map();
-  };
-  const bitOf = keywordBits(state.mailbox.keywords);
-  for (const page of state.pages) {
-    forEachUid(page, (uid) => {
-      const known = knownOf(page, uid, bitOf);
-      const verdict = matchKnown(query, known);
-      if (verdict === 'yes') found.push(uid);
-      else if (verdict === 'unknown') open.set(uid, known);
-    });
-    await pause(signal);
-    if (open.size >= candidatesPerBatch) await lookAtOpen();
+  for await (const batch of chosen ? chosenMessages(search, chosen) : allMessages(search)) {
+    found.push(...batch.found, ...(await decide(search, batch.open)));
   }
-  await lookAtOpen();
   return found.sort((a, b) => a - b);
 }
 
+async function countMessages(db: Kysely<Database>, { accountId, mailboxId }: Place): Promise<number> {
+  const { rows } = await sql<{ messages: bigint }>`/*count-messages*/
+    select messages from mailbox where account_id = ${accountId} and id = ${mailboxId}`.execute(db);
+  if (!rows[0]) throw noSuchMailbox();
+  return Number(rows[0].messages);
+}
+
+/** The messages that the index leaves, ascending, and those it doesn't know; null: nearly all of the mailbox. */
+async function lookUp(
+  { db, accountId, mailboxId, query }: Search,
+  index: IndexAnswer,
+  messages: number,
+): Promise<readonly Uid[] | null> {
+  const emails = index.candidates(query, messages / lookUpCost);
+  if (emails === null) return null;
+  const { rows } = await sql<{ uid: bigint; is_tail: boolean }>`/*search-places*/
+    select m.uid, false as is_tail from unnest(${int8Array(emails)}::int8[]) c (email_id), lateral (
+      select uid from message
+      where account_id = ${accountId} and email_id = c.email_id and mailbox_id = ${mailboxId} offset 0) m
+    union all (
+      select uid, true from message
+      where account_id = ${accountId} and email_id > ${index.indexedTo} and mailbox_id = ${mailboxId}
+      order by email_id limit ${maxTail + 1})`.execute(db);
+  if (rows.filter((row) => row.is_tail).length > maxTail) return null;
+  return rows.map(({ uid }) => Number(uid) as Uid).sort((a, b) => a - b);
+}
+
+async function* chosenMessages(search: Search, uids: readonly Uid[]): AsyncGenerator<Batch, void, void> {
+  const pages = search.needs.flags ? await knownByPage(search) : null;
+  for (let at = 0; at < uids.length; at += candidatesPerBatch) {
+    const known = uids.slice(at, at + candidatesPerBatch).map((uid) => (pages ? pages(uid) : { uid }));
+    yield batchOf(
+      search.query,
+      known.filter((message) => message !== null),
+    );
+  }
+}
+
+async function* allMessages(search: Search): AsyncGenerator<Batch, void, void> {
+  const { mailbox, pages } = await readState(search);
+  const bitOf = keywordBits(mailbox.keywords);
+  const turns = new FairTurns();
+  let known: KnownMessage[] = [];
+  for (const page of pages) {
+    await turns.pause(search.signal);
+    forEachUid(page, (uid) => known.push(knownOf(page, uid, bitOf)));
+    if (known.length < candidatesPerBatch) continue;
+    yield batchOf(search.query, known);
+    known = [];
+  }
+  yield batchOf(search.query, known);
+}
+
+function batchOf(query: SearchQuery, messages: readonly KnownMessage[]): Batch {
+  const found: Uid[] = [];
+  const open = new Map<Uid, KnownMessage>();
+  for (const known of messages) {
+    const verdict = matchKnown(query, known);
+    if (verdict === 'yes') found.push(known.uid as Uid);
+    else if (verdict === 'unknown') open.set(known.uid as Uid, known);
+  }
+  return { found, open };
+}
+
+async function readState({ db, accountId, mailboxId }: Search) {
+  const state = await readMailboxState(db, accountId, mailboxId, 0);
+  if (!state) throw noSuchMailbox();
+  return state;
+}
+
+/** What the pages know of a message; null: it is gone. */
+async function knownByPage(search: Search): Promise<(uid: Uid) => KnownMessage | null> {
+  const { mailbox, pages } = await readState(search);
+  const bitOf = keywordBits(mailbox.keywords);
+  const byNumber = new Map(pages.map((page) => [page.page, page]));
+  return (uid) => {
+    const page = byNumber.get(pageNumberOf(uid));
+    return page && pageHas(page, uid) ? knownOf(page, uid, bitOf) : null;
+  };
+}
+
+/** Those of the messages that match. */
+async function decide(search: Search, messages: ReadonlyMap<Uid, KnownMessage>): Promise<readonly Uid[]> {
+  const { db, needs, index } = search;
+  if (messages.size === 0) return [];
+  if (index === null) return decideRows(search, messages, needs);
+  // The index and the columns come first: bytes are read only of what they leave.
+  const found: Uid[] = [];
+  const open = new Map<Uid, KnownMessage>();
+  for await (const rows of readRows(db, search, [...messages.keys()], { ...needs, content: false })) {
+    const known = rows.map((row) => withIndex(withColumns(messages, row, needs), index, row.email_id));
+    const batch = batchOf(search.query, known);
+    found.push(...batch.found);
+    for (const [uid, message] of batch.open) open.set(uid, message);
+  }
+  const contentOnly = { ...needs, size: false, internalDate: false, sentDay: false };
+  return open.size === 0 ? found : [...found, ...(await decideRows(search, open, contentOnly))];
+}
+
+async function decideRows(
+  search: Search,
+  messages: ReadonlyMap<Uid, KnownMessage>,
+  needs: SearchNeeds,
+): Promise<readonly Uid[]> {
+  const found: Uid[] = [];
+  for await (const rows of readRows(search.db, search, [...messages.keys()], needs)) {
+    const candidates = rows.map((row) => ({ row, known: withColumns(messages, row, needs) }));
+    found.push(...(await matchRows(search, candidates)));
+  }
+  return found;
+}
+
 async function matchRows(
-  db: Kysely<Database>,
-  query: SearchQuery,
+  { db, query, signal }: Search,
   candidates: readonly { readonly row: MessageRow; readonly known: KnownMessage }[],
-  signal: AbortSignal,
 ): Promise<readonly Uid[]> {
   const found: Uid[] = [];
   const open: (typeof candidates)[number][] = [];
@@ -71,8 +197,9 @@ async function matchRows(
     db,
     open.map(({ row }) => row),
   );
+  const turns = new FairTurns();
   for (const { known } of open) {
-    await pause(signal);
+    await turns.pause(signal);
     const content = (): Promise<MessageContent> => Promise.resolve(contents.get(known.uid) as MessageContent);
     if (await matchMessage(query, known, content, signal)) found.push(known.uid as Uid);
   }
@@ -109,8 +236,7 @@ function withColumns(open: ReadonlyMap<Uid, KnownMessage>, row: MessageRow, need
   };
 }
 
-/** Lets other work of the process go on. */
-async function pause(signal: AbortSignal): Promise<void> {
-  await nextTurn();
-  signal.throwIfAborted();
+function withIndex(known: KnownMessage, index: IndexAnswer, emailId: EmailId): KnownMessage {
+  const id = Number(emailId);
+  return { ...known, mayContain: (key: ContentKey) => index.mayContain(key, id) };
 }

@@ -1,6 +1,6 @@
 import type { Metrics } from '#shared/observe/metrics.ts';
 
-/** What the store, its feed and its janitor count. */
+/** What the store, its feed, its janitor and its search index count. */
 export type StoreMetrics = Pick<
   Metrics,
   | 'messagesStored'
@@ -12,4 +12,7 @@ export type StoreMetrics = Pick<
   | 'changeFeedSeconds'
   | 'sweeps'
   | 'sweptRows'
+  | 'searchQueue'
+  | 'searchIndexed'
+  | 'searchLag'
 >;

@@ -95,7 +95,24 @@ type DeliveryBatchTable = {
   readonly result: ColumnType<unknown, string | null, never>;
 };
 
-/** The tables of 0002-mail.sql. int8 columns come as bigint. */
+type SearchStateTable = {
+  readonly account_id: AccountId;
+  readonly version: number;
+  readonly indexed_to: Generated<bigint>;
+  readonly leased_until: Generated<Date>;
+};
+
+type SearchSegmentTable = {
+  readonly account_id: AccountId;
+  readonly id: Generated<bigint>;
+  readonly first_email: bigint;
+  readonly emails: number;
+  readonly places: Buffer;
+  readonly width: number;
+  readonly bits: Buffer;
+};
+
+/** The tables of 0002-mail.sql and 0004-search-index.sql. int8 columns come as bigint. */
 export type MailTables = {
   readonly account_state: AccountStateTable;
   readonly mailbox: MailboxTable;
@@ -108,4 +125,6 @@ export type MailTables = {
   readonly mailbox_page: MailboxPageTable;
   readonly change_log: ChangeLogTable;
   readonly delivery_batch: DeliveryBatchTable;
+  readonly search_state: SearchStateTable;
+  readonly search_segment: SearchSegmentTable;
 };

@@ -186,6 +186,30 @@ export const metricTable = {
     help: 'Rows the janitor removed (blobs, logEntries, batches).',
     labels: ['rows'],
   },
+  searchQueue: {
+    type: 'gauge',
+    name: 'postrider_search_queue_messages',
+    help: 'Messages that this process knows to wait for the search index; until then they are found by a scan.',
+    labels: [],
+  },
+  searchIndexed: {
+    type: 'counter',
+    name: 'postrider_search_indexed_messages_total',
+    help: 'Messages put into the search index.',
+    labels: [],
+  },
+  searchLag: {
+    type: 'gauge',
+    name: 'postrider_search_lag_seconds',
+    help: 'How long this process has been filling the search index without catching up; 0: nothing waits.',
+    labels: [],
+  },
+  manifests: {
+    type: 'counter',
+    name: 'postrider_manifests_total',
+    help: 'Manifests reconciled, by kind and outcome (ok, refused, failed).',
+    labels: ['kind', 'outcome'],
+  },
   manifests: {
     type: 'counter',
     name: 'postrider_manifests_total',

@@ -1,0 +1,153 @@
+/**
+ * Fills the search index behind the mail that arrives. Any number of servers may run one: an account is leased, and a
+ * segment counts only where nobody else has gone on from the same place. It gives way to a process that is busy, though
+ * not for ever.
+ */
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AccountId } from '#shared/base/ids.ts';
+import type { PostgresDatabase } from '#shared/db/client.ts';
+import { mailErrorOf } from './pg-fault.ts';
+import { buildSegment } from './pg-search-builder.ts';
+import { claim, findWaiting, release } from './pg-search-queue.ts';
+import { addSegment, joinSmallSegments } from './pg-search-segments.ts';
+import type { StoreMetrics } from './store-metrics.ts';
+
+export type SearchIndexerOptions = {
+  readonly database: PostgresDatabase;
+  readonly onError?: (error: unknown) => void;
+  readonly metrics?: StoreMetrics;
+};
+
+/** Between the news of mail and the look at how much there is. */
+const lookMs = 1000;
+/** Mail that other servers stored is found so late. */
+const sweepMs = 60_000;
+/** Mail waits so long at most for the process to be less busy than this; from then on the work takes a third of the time. */
+const maxPutOffMs = 10_000;
+const busyShare = 0.75;
+const busyPauseMs = 25;
+/** After a failure, such as a database that is away. */
+const failurePauseMs = 5000;
+
+export class SearchIndexer implements AsyncDisposable {
+  readonly #database: PostgresDatabase;
+  readonly #onError: (error: unknown) => void;
+  readonly #metrics: StoreMetrics | null;
+  readonly #abort = new AbortController();
+  readonly #heard = new Set<AccountId>();
+  #news = Promise.withResolvers<void>();
+  #running: Promise<void> | null = null;
+
+  constructor({ database, onError = () => undefined, metrics }: SearchIndexerOptions) {
+    this.#database = database;
+    this.#onError = onError;
+    this.#metrics = metrics ?? null;
+  }
+
+  /** Works in the background until disposed of. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Something was stored in the account by this process. */
+  hear(accountId: AccountId): void {
+    this.#heard.add(accountId);
+    this.#news.resolve();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    this.#news.resolve();
+    await this.#running;
+  }
+
+  /** Indexes all of an account's mail, however little. False: another server is at it, or there is no such account. */
+  async indexAccount(accountId: AccountId): Promise<boolean> {
+    const { db } = this.#database;
+    const { signal } = this.#abort;
+    let from = await claim(db, accountId);
+    if (from === null) return false;
+    const since = performance.now();
+    let isOurs = true;
+    try {
+      for (let hasMore = true; hasMore && isOurs;) {
+        await this.#giveWay(since);
+        const startedAt = performance.now();
+        const built = await buildSegment(db, accountId, from, signal);
+        if (!built) break;
+        isOurs = await addSegment(db, { accountId, from, to: built.to }, built.segment);
+        if (isOurs) this.#metrics?.searchIndexed.inc(built.emails);
+        this.#metrics?.searchQueue.dec(built.emails);
+        from = built.to;
+        hasMore = built.hasMore;
+        if (hasMore && since + maxPutOffMs < startedAt) await this.#pause(2 * (performance.now() - startedAt));
+      }
+      if (isOurs) await joinSmallSegments(db, accountId);
+      return isOurs;
+    } finally {
+      if (isOurs) await release(db, accountId);
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#abort;
+    let sweptAt = -Infinity;
+    while (!signal.aborted) {
+      try {
+        const isSweep = performance.now() - sweptAt >= sweepMs;
+        if (isSweep) sweptAt = performance.now();
+        await this.#indexWaiting(isSweep ? null : this.#takeHeard());
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#onError(error);
+        await this.#pause(failurePauseMs);
+      }
+      const timer = setTimeout(() => this.#news.resolve(), sweepMs).unref();
+      await this.#news.promise;
+      clearTimeout(timer);
+      await this.#pause(lookMs);
+    }
+  }
+
+  #takeHeard(): readonly AccountId[] {
+    const heard = [...this.#heard];
+    this.#heard.clear();
+    this.#news = Promise.withResolvers();
+    return heard;
+  }
+
+  async #indexWaiting(accounts: readonly AccountId[] | null): Promise<void> {
+    if (accounts?.length === 0) return;
+    const waiting = await findWaiting(this.#database.db, accounts);
+    this.#metrics?.searchQueue.set(waiting.reduce((sum, { emails }) => sum + emails, 0));
+    const since = performance.now();
+    for (const { accountId } of waiting) {
+      this.#metrics?.searchLag.set((performance.now() - since) / 1000);
+      if (this.#abort.signal.aborted) return;
+      // Where another server has it and stops in the middle, the sweep finds it again.
+      await this.indexAccount(accountId).catch((error: unknown) => {
+        if (this.#abort.signal.aborted || mailErrorOf(error)) throw error;
+        this.#onError(error);
+      });
+    }
+    this.#metrics?.searchQueue.set(0);
+    this.#metrics?.searchLag.set(0);
+  }
+
+  /** Until the process has time, or mail has waited long enough. */
+  async #giveWay(since: number): Promise<void> {
+    const { signal } = this.#abort;
+    for (let before = performance.eventLoopUtilization(); ;) {
+      signal.throwIfAborted();
+      if (performance.now() - since >= maxPutOffMs) return;
+      await this.#pause(busyPauseMs);
+      if (performance.eventLoopUtilization(before).utilization < busyShare) return;
+      before = performance.eventLoopUtilization();
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#abort.signal, ref: false }).catch(() => undefined);
+  }
+}

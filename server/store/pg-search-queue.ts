@@ -1,0 +1,85 @@
+/**
+ * Whose mail waits to be put into the search index. Nothing is queued when mail is stored: what waits are the emails above
+ * the id that the account is indexed to, so a crash loses nothing, nor does a server that knows no index.
+ */
+import { sql, type Kysely } from 'kysely';
+import type { AccountId } from '#shared/base/ids.ts';
+import type { Database } from '#shared/db/schema.ts';
+import { transact } from '#shared/db/tx.ts';
+import { int8Array } from './binary-array.ts';
+import { indexVersion } from './pg-search-index.ts';
+
+/** An account's new mail is scanned until it is one or the other; then it is worth a segment. */
+const waitsFrom = { emails: 256, bytes: 4 * 1024 * 1024 } as const;
+/** Emails counted of one account: more don't matter. */
+const maxCounted = 20_000;
+/** Longer than a segment takes to make; each one written begins it anew. */
+export const leaseSeconds = 30;
+/** The index is made anew where it has so many times more emails than the account. */
+const deadFactor = 2;
+
+export type Waiting = { readonly accountId: AccountId; readonly emails: number };
+
+/** Accounts with enough new mail, the one with the most first. `accounts` null: of all. */
+export async function findWaiting(
+  db: Kysely<Database>,
+  accounts: readonly AccountId[] | null,
+): Promise<readonly Waiting[]> {
+  const { rows } = await sql<{
+    account_id: AccountId;
+    emails: bigint;
+  }>`${sql.raw(`/*find-waiting-${accounts === null ? 'all' : 'some'}*/`)}
+    select a.account_id, w.emails
+    from ${
+      accounts === null
+        ? sql`(select account_id from account_state where messages >= ${waitsFrom.emails} or used_bytes >= ${waitsFrom.bytes}) a`
+        : sql`unnest(${int8Array(accounts)}::int8[]) a (account_id)`
+    }
+    left join search_state t on t.account_id = a.account_id, lateral (
+      select count(*) as emails, coalesce(sum(n.size), 0) as bytes from (
+        select size from email
+        where account_id = a.account_id and id > case when t.version = ${indexVersion} then t.indexed_to else 0 end
+        order by id limit ${maxCounted}) n
+      offset 0) w
+    where coalesce(t.version, 0) <= ${indexVersion} and (w.emails >= ${waitsFrom.emails} or w.bytes >= ${waitsFrom.bytes})
+    order by w.emails desc`.execute(db);
+  return rows.map((row) => ({ accountId: row.account_id, emails: Number(row.emails) }));
+}
+
+/**
+ * Takes the account for `leaseSeconds` and resolves with the id that it is indexed to. Null: another server has it, or
+ * it is indexed by a newer one, or there is no such account. An index of an older form, or one that is mostly of
+ * mail that is gone, is dropped.
+ */
+export async function claim(db: Kysely<Database>, accountId: AccountId): Promise<number | null> {
+  const { rows } = await sql<{ version: number; indexed_to: bigint; is_dead: boolean }>`/*claim-index*/
+    insert into search_state as t (account_id, version, leased_until)
+      -- Locked against its removal, which would miss what we write after it.
+      select id, ${indexVersion}, now() + make_interval(secs => ${leaseSeconds}) from account where id = ${accountId} for key share
+    on conflict (account_id) do update set leased_until = now() + make_interval(secs => ${leaseSeconds})
+      where t.leased_until <= now() and t.version <= ${indexVersion}
+    returning version, indexed_to, (
+      select coalesce(sum(s.emails), 0) > ${deadFactor} * (select a.messages + ${waitsFrom.emails} from account_state a where a.account_id = t.account_id)
+      from search_segment s where s.account_id = t.account_id) as is_dead`.execute(db);
+  const [row] = rows;
+  if (!row) return null;
+  if (row.version === indexVersion && !row.is_dead) return Number(row.indexed_to);
+  await dropIndex(db, [accountId]);
+  return 0;
+}
+
+export async function release(db: Kysely<Database>, accountId: AccountId): Promise<void> {
+  await sql`update search_state set leased_until = now() where account_id = ${accountId}`.execute(db);
+}
+
+/** Their mail is scanned until it is indexed anew. Null: of all accounts. Resolves with how many had an index. */
+export function dropIndex(db: Kysely<Database>, accounts: readonly AccountId[] | null): Promise<number> {
+  const which = accounts === null ? sql`true` : sql`account_id = any (${int8Array(accounts)}::int8[])`;
+  return transact(db, async (tx) => {
+    // First this, which waits for who is writing a segment: the next statement sees it.
+    const { rows } = await sql`
+      update search_state set indexed_to = 0, version = ${indexVersion} where ${which} returning 1`.execute(tx);
+    await sql`delete from search_segment where ${which}`.execute(tx);
+    return rows.length;
+  });
+}
