@@ -1,22 +1,33 @@
 /** What rows work with: the client process, the servers that run, and the clock around a timed piece of work. */
 import type { ClientProcess } from './client/client-process.ts';
 import type { Outcome, Task } from './client/tasks.ts';
-import { busySeconds, cpuSecondsOf, ownCpuSeconds, pssMiBOf } from './proc.ts';
+import { busySeconds, cpuSecondsOf, ownCpuSeconds, pssMiBOf, residentMiB, resetPeak } from './proc.ts';
 import type { Sample } from './results.ts';
 import { loginOf, type MailServer, type ServerName } from './servers/mail-server.ts';
 
 const pssEveryMs = 2000;
 
-export type Timed = Omit<Sample, 'value' | 'also'> & { readonly outcome: Outcome };
+/** Names of figures in `Sample.also`. */
+export const memoryMore = 'MiB more';
+export const roundTripsEach = 'round trips each';
 
-export class Bench {
+export type Timed = Omit<Sample, 'value' | 'also'> & {
+  readonly outcome: Outcome;
+  /** By which the program's memory grew at most. */
+  readonly moreMiB: number;
+  /** Round trips to the database; null where they are not counted. */
+  readonly roundTrips: number | null;
+};
+
+export class Bench implements AsyncDisposable {
   readonly client: ClientProcess;
   readonly servers: ReadonlyMap<ServerName, MailServer>;
   readonly folder: string;
   readonly isQuick: boolean;
   /** During warm-ups and what is only looked at. */
   isBrief = false;
-  readonly #filled = new Map<string, Promise<void>>();
+  readonly #done = new Map<string, Promise<unknown>>();
+  readonly #owned = new AsyncDisposableStack();
 
   constructor(o: {
     client: ClientProcess;
@@ -47,7 +58,7 @@ export class Bench {
     options: { readonly settle?: (outcome: Outcome) => number } = {},
   ): Promise<Timed> {
     const roots = server.roots();
-    const before = { at: 0, cpu: 0, own: 0, busy: 0 };
+    const before = { at: 0, cpu: 0, own: 0, busy: 0, memory: 0, roundTrips: 0 };
     let peak = 0;
     const look = (): void => {
       peak = Math.max(peak, pssMiBOf(roots));
@@ -55,7 +66,10 @@ export class Bench {
     const timer = setInterval(look, pssEveryMs);
     try {
       if (options.settle) await server.mark();
-      const outcome = await this.client.run(task, () => {
+      const outcome = await this.client.run(task, async () => {
+        before.roundTrips = (await server.roundTrips?.()) ?? 0;
+        for (const pid of roots) resetPeak(pid);
+        before.memory = programMiB(roots).now;
         before.cpu = cpuSecondsOf(roots);
         before.own = ownCpu(roots);
         before.busy = busySeconds();
@@ -66,18 +80,40 @@ export class Bench {
       const serverCpu = cpuSecondsOf(roots) - before.cpu;
       const foreign = (busySeconds() - before.busy - serverCpu - outcome.cpuSeconds) / elapsed;
       look();
+      const { peak: programPeak } = programMiB(roots);
+      const roundTrips = (await server.roundTrips?.()) ?? null;
       return {
         outcome,
+        moreMiB: programPeak - before.memory,
+        roundTrips: roundTrips === null ? null : roundTrips - before.roundTrips,
         seconds: options.settle ? elapsed : outcome.seconds,
         serverCpu,
         programCpu: ownCpu(roots) - before.own,
         clientCpu: outcome.cpuSeconds,
         peakPssMiB: peak,
+        peakProgramMiB: programPeak,
         foreignCores: Math.max(0, foreign),
       };
     } finally {
       clearInterval(timer);
     }
+  }
+
+  /** Work that is done once for a server and its mailboxes, under a name. */
+  once<T>(server: MailServer, name: string, work: () => Promise<T>): Promise<T> {
+    const key = `${server.sharesMailboxesOf ?? server.name} ${name}`;
+    const done = (this.#done.get(key) as Promise<T> | undefined) ?? work();
+    this.#done.set(key, done);
+    return done;
+  }
+
+  /** Ends with the servers, before them. */
+  own(disposable: AsyncDisposable): void {
+    this.#owned.use(disposable);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#owned[Symbol.asyncDispose]();
   }
 
   /** A mailbox with messages 0 to count - 1 of this size, made once. */
@@ -86,22 +122,18 @@ export class Bench {
     user: string,
     mailbox: { name: string; count: number; bytes: number; distinct?: number },
   ): Promise<void> {
-    const key = `${server.name} ${user} ${mailbox.name}`;
-    const filling =
-      this.#filled.get(key) ??
-      this.client
-        .run({
-          kind: 'imap-fill',
-          login: loginOf(server, user),
-          mailbox: mailbox.name,
-          count: mailbox.count,
-          bytes: mailbox.bytes,
-          distinct: mailbox.distinct ?? mailbox.count,
-          connections: 50,
-        })
-        .then(() => undefined);
-    this.#filled.set(key, filling);
-    return filling;
+    return this.once(server, `${user} ${mailbox.name}`, async () => {
+      await this.client.run({
+        kind: 'imap-fill',
+        login: loginOf(server, user),
+        mailbox: mailbox.name,
+        count: mailbox.count,
+        bytes: mailbox.bytes,
+        distinct: mailbox.distinct ?? mailbox.count,
+        connections: 50,
+      });
+      await server.settled(mailbox.count);
+    });
   }
 }
 
@@ -109,12 +141,17 @@ function ownCpu(roots: readonly number[]): number {
   return roots.reduce((sum, pid) => sum + ownCpuSeconds(pid), 0);
 }
 
+function programMiB(roots: readonly number[]): { readonly now: number; readonly peak: number } {
+  const all = roots.map(residentMiB);
+  return { now: all.reduce((sum, { now }) => sum + now, 0), peak: all.reduce((sum, { peak }) => sum + peak, 0) };
+}
+
 /** The sample of a timed piece of work. */
 export function sampleOf(
-  { outcome, ...figures }: Timed,
+  { outcome, moreMiB, roundTrips, ...figures }: Timed,
   value: number,
   also?: Readonly<Record<string, number>>,
 ): Sample {
-  const more = { ...outcome.also, ...also };
-  return { ...figures, value, ...(Object.keys(more).length > 0 && { also: more }) };
+  const trips = roundTrips === null ? {} : { [roundTripsEach]: roundTrips / Math.max(1, outcome.count) };
+  return { ...figures, value, also: { [memoryMore]: moreMiB, ...trips, ...outcome.also, ...also } };
 }

@@ -18,12 +18,15 @@ const row = (name: string, better: 'more' | 'less', samples: Record<string, read
         clientCpu: 0,
         seconds: 1,
         peakPssMiB: null,
+        peakProgramMiB: null,
         foreignCores: 0,
       })),
     ]),
   ),
   limits: {},
   remarks: [],
+  failed: [],
+  tookSeconds: 1,
 });
 const results = (...rows: readonly RowResult[]): BenchResults => ({
   at: '',
@@ -32,6 +35,7 @@ const results = (...rows: readonly RowResult[]): BenchResults => ({
   servers: {},
   isQuick: false,
   probes: [],
+  tookSeconds: 1,
   rows,
 });
 

@@ -9,6 +9,7 @@ const sample = (foreign: number) => ({
   clientCpu: 0,
   seconds: 1,
   peakPssMiB: null,
+  peakProgramMiB: null,
   foreignCores: foreign,
 });
 const row = (name: string, ...foreign: readonly number[]): RowResult => ({
@@ -20,6 +21,8 @@ const row = (name: string, ...foreign: readonly number[]): RowResult => ({
   samples: { postrider: foreign.map(sample) },
   limits: {},
   remarks: [],
+  failed: [],
+  tookSeconds: 1,
 });
 
 test('equal probes and an idle machine leave no doubt', () => {
@@ -35,6 +38,11 @@ test('probes that lie apart are told with their times', () => {
     [],
   );
   expect(doubt).toContain('CPU work took between 20 and 40 ms');
+});
+
+test('samples too short for the ticks of CPU time say nothing', () => {
+  const short = { ...sample(2), seconds: 0.02 };
+  expect(foreignCores({ ...row('short'), samples: { postrider: [short, sample(0.1)] } })).toBe(0.1);
 });
 
 test('rows that had to share the cores are named', () => {

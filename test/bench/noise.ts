@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { far } from './far.ts';
 import type { Probe, RowResult } from './results.ts';
 import { median } from './statistics.ts';
 
@@ -9,6 +10,8 @@ const hashedBytes = 32 * 1024 * 1024;
 const syncs = 40;
 /** How far probes may lie apart, as a factor, before absolute figures are not to be trusted. */
 const trustedFactor = 1.35;
+/** CPU time is told in ticks of 10 ms: of what is shorter than this it says nothing. */
+const leastSeconds = 0.5;
 /** Cores that others may use during a row. */
 const trustedForeignCores = 0.25;
 
@@ -57,7 +60,8 @@ export function doubts(probes: readonly Probe[], rows: readonly RowResult[]): re
 
 /** The median over all samples of a row. */
 export function foreignCores(row: RowResult): number {
-  const all = Object.values(row.samples).flat();
-  const measured = all.flatMap((sample) => (sample === null ? [] : [sample.foreignCores]));
+  // The proxy before a database further away is neither server nor client.
+  const all = Object.entries(row.samples).flatMap(([server, samples]) => (server === far ? [] : samples));
+  const measured = all.flatMap((sample) => (sample === null || sample.seconds < leastSeconds ? [] : [sample.foreignCores]));
   return measured.length === 0 ? 0 : median(measured);
 }

@@ -1,5 +1,13 @@
 import { expect, test } from 'vitest';
-import { descendants, parseBusySeconds, parseProcessStat, parsePss } from './proc.ts';
+import {
+  descendants,
+  parseBusySeconds,
+  parseProcessStat,
+  parsePss,
+  parseResident,
+  residentMiB,
+  resetPeak,
+} from './proc.ts';
 
 test('CPU time is that of the process and of children it has waited for', () => {
   const line = '42 (node) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 25 75 20 0 11 0 500 1000 200';
@@ -15,6 +23,19 @@ test('PSS is its own line of smaps_rollup', () => {
   const rollup = '00400000-7fff [rollup]\nRss:  9000 kB\nPss:   5120 kB\nPss_Dirty:  7 kB\n';
   expect(parsePss(rollup)).toBe(5120);
   expect(parsePss('')).toBe(0);
+});
+
+test('resident memory is what is there now, and the most that was', () => {
+  expect(parseResident('VmPeak:\t  9 kB\nVmHWM:\t  3072 kB\nVmRSS:\t  2048 kB\n')).toEqual({ now: 2, peak: 3 });
+  expect(parseResident('')).toEqual({ now: 0, peak: 0 });
+});
+
+test.runIf(process.platform === 'linux')('what was freed before a reset is not the peak after it', () => {
+  const many = Buffer.alloc(64 * 1024 * 1024, 1);
+  expect(residentMiB(process.pid).peak).toBeGreaterThan(many.length / 1024 / 1024);
+  resetPeak(process.pid);
+  const { now, peak } = residentMiB(process.pid);
+  expect(peak).toBeLessThan(now + 32);
 });
 
 test('a machine is busy in all states but idle and iowait', () => {

@@ -1,5 +1,5 @@
 /** What /proc tells of a tree of processes: CPU-seconds used, and memory as PSS (shared pages counted once). */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 /** USER_HZ, fixed at 100 for what Linux shows to programs. */
 const ticksPerSecond = 100;
@@ -56,6 +56,28 @@ export function ownCpuSeconds(pid: number): number {
 export function pssMiBOf(roots: readonly number[]): number {
   const kib = descendants(allProcesses(), roots).map(({ pid }) => parsePss(read(`/proc/${pid}/smaps_rollup`)));
   return kib.reduce((sum, one) => sum + one, 0) / 1024;
+}
+
+/** MiB of the pages of one process that are in memory now, and the most since `resetPeak`; 0 where it has ended. */
+export function residentMiB(pid: number): { readonly now: number; readonly peak: number } {
+  return parseResident(read(`/proc/${pid}/status`));
+}
+
+/** VmRSS and VmHWM of a /proc/PID/status, MiB. */
+export function parseResident(status: string): { readonly now: number; readonly peak: number } {
+  const [now = 0, peak = 0] = ['VmRSS', 'VmHWM'].map(
+    (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) / 1024,
+  );
+  return { now, peak };
+}
+
+/** Forgets the most memory that the process had so far; without the right to it the peak is that since its start. */
+export function resetPeak(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  } catch {
+    // Another user's process, or no Linux.
+  }
 }
 
 export function busySeconds(): number {

@@ -13,6 +13,8 @@ export type Sample = {
   readonly seconds: number;
   /** The highest PSS seen of the server's processes, MiB; null where it was not looked for. */
   readonly peakPssMiB: number | null;
+  /** The most resident memory of the part that is not in child processes, MiB: of ours, Node. Null as above. */
+  readonly peakProgramMiB: number | null;
   /** Cores that neither of the two used: what else ran on the machine. */
   readonly foreignCores: number;
   /** Further figures of the row, by name. */
@@ -31,6 +33,10 @@ export type RowResult = {
   readonly limits: Readonly<Record<string, number>>;
   /** Why a server has no figures. */
   readonly remarks: readonly string[];
+  /** Servers that were there and gave no figure in one round at least. */
+  readonly failed: readonly string[];
+  /** How long all of it took, preparation included, seconds. */
+  readonly tookSeconds: number;
 };
 
 /** One probe of the machine: milliseconds of a fixed piece of work. */
@@ -50,5 +56,6 @@ export type BenchResults = {
   readonly servers: Readonly<Record<string, string>>;
   readonly isQuick: boolean;
   readonly probes: readonly Probe[];
+  readonly tookSeconds: number;
   readonly rows: readonly RowResult[];
 };

@@ -5,20 +5,23 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
-import type { Bench } from './bench.ts';
+import { farRow } from './far.ts';
 import { machine, commitNow } from './machine.ts';
-import { doubts, probe } from './noise.ts';
-import type { BenchResults, Probe, RowResult, Sample } from './results.ts';
+import { measureRow } from './measure-row.ts';
+import { doubts } from './noise.ts';
+import type { BenchResults, Probe, RowResult } from './results.ts';
 import { rowsNamed } from './rows/all-rows.ts';
 import type { Row } from './rows/row.ts';
 import type { MailServer, ServerName } from './servers/mail-server.ts';
-import { Postrider } from './servers/postrider.ts';
 import { startServers } from './start-servers.ts';
-import { figure, formatTable } from './table.ts';
+import { formatTable } from './table.ts';
+import { aimText, verdicts } from './verdict.ts';
 
 const isQuick = process.env['QUICK'] === '1';
 const rounds = Number(process.env['ROUNDS'] ?? (isQuick ? 1 : 3));
+const withFar = process.env['FAR'] !== '0';
 const stopping = new AbortController();
+const startedAt = performance.now();
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
@@ -40,82 +43,45 @@ function say(text: string): void {
 
 async function main(names: string): Promise<void> {
   if (names === 'list') {
-    for (const row of rowsNamed('')) console.log(`${row.name.padEnd(24)}${row.title}`);
+    for (const row of rowsNamed('all')) console.log(`${row.name.padEnd(24)}${aimText(row).padEnd(36)}${row.title}`);
     return;
   }
   const rows = rowsNamed(names);
   const wanted = new Set(rows.flatMap((row) => row.servers));
   await using started = await startServers(wanted, say);
-  // Whoever waits for the client hears that it ended, and nothing is left to wait for.
-  stopping.signal.addEventListener('abort', () => void started.bench(isQuick).client[Symbol.asyncDispose]());
   const bench = started.bench(isQuick);
-  const servers = Object.fromEntries([...bench.servers].map(([name, { description }]) => [name, description]));
+  // Whoever waits for the client hears that it ended, and nothing is left to wait for.
+  stopping.signal.addEventListener('abort', () => void bench.client[Symbol.asyncDispose]());
   const probes: Probe[] = [];
-  const results: RowResult[] = [];
-  const about = { at: new Date().toISOString(), commit: commitNow(), machine: machine(), servers, isQuick };
-  for (const row of rows) {
-    stopping.signal.throwIfAborted();
-    results.push(await measureRow(bench, row, probes, started.missing));
+  const measured: RowResult[] = [];
+  const about = {
+    at: new Date().toISOString(),
+    commit: commitNow(),
+    machine: machine(),
+    servers: describe(bench.servers),
+    isQuick,
+  };
+  const results = (): BenchResults => {
+    const far = farRow(measured);
+    const tookSeconds = (performance.now() - startedAt) / 1000;
+    return { ...about, probes, tookSeconds, rows: far === null ? measured : [...measured, far] };
+  };
+  const { missing } = started;
+  for (const row of inOrder(rows)) {
+    measured.push(await measureRow(row, { bench, rounds, withFar, probes, missing, signal: stopping.signal, say }));
     // After each row: who stops a long run keeps what was measured.
-    write({ ...about, probes, rows: results });
+    write(results());
   }
-  report({ ...about, probes, rows: results });
+  report(results());
 }
 
-async function measureRow(
-  bench: Bench,
-  row: Row,
-  probes: Probe[],
-  missing: ReadonlyMap<ServerName, string>,
-): Promise<RowResult> {
-  const remarks = row.servers.flatMap((name) => (missing.has(name) ? [`${name}: ${missing.get(name)}`] : []));
-  const servers = row.servers.flatMap((name) => bench.servers.get(name) ?? []);
-  const samples = new Map<ServerName, (Sample | null)[]>();
-  for (const server of servers) if (await prepared(row, bench, server, remarks)) samples.set(server.name, []);
-  for (let round = 0; round < rounds; round++) {
-    probes.push(probe(bench.folder));
-    // Who comes first changes, so that what one leaves to the disk does not always hit the same one.
-    const able = servers.filter(({ name }) => samples.has(name));
-    const order = [...able.slice(round % able.length), ...able.slice(0, round % able.length)];
-    for (const server of order) samples.get(server.name)?.push(await attempt(row, bench, server, remarks));
-    probes.push(probe(bench.folder));
-  }
-  const limits = (await row.limits?.(bench)) ?? {};
-  const { name, title, unit, better, aim } = row;
-  return { name, title, unit, better, aim, samples: Object.fromEntries(samples), limits, remarks };
+/** Rows that need our server in the same mode stay together: it starts anew to change it. */
+function inOrder(rows: readonly Row[]): readonly Row[] {
+  return [...rows.filter((row) => row.clearLogin !== true), ...rows.filter((row) => row.clearLogin === true)];
 }
 
-/** Brings the server to where the row begins, and warms it up. False: it can't. */
-async function prepared(row: Row, bench: Bench, server: MailServer, remarks: string[]): Promise<boolean> {
-  try {
-    if (server instanceof Postrider) await server.useMode(row.clearLogin === true ? 'development' : 'production');
-    await row.prepare?.(bench, server);
-  } catch (error) {
-    note(row, server, error, remarks);
-    return false;
-  }
-  await attempt(row, bench, server, remarks);
-  return true;
-}
-
-function note(row: Row, server: MailServer, error: unknown, remarks: string[]): void {
-  stopping.signal.throwIfAborted();
-  const remark = `${server.name}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`;
-  say(`${row.name.padEnd(24)}${remark}`);
-  if (!remarks.includes(remark)) remarks.push(remark);
-}
-
-/** Null, and a remark, when the server could not do it. */
-async function attempt(row: Row, bench: Bench, server: MailServer, remarks: string[]): Promise<Sample | null> {
-  stopping.signal.throwIfAborted();
-  try {
-    const sample = await row.measure(bench, server);
-    say(`${row.name.padEnd(24)}${server.name.padEnd(16)}${figure(sample.value)} ${row.unit}`);
-    return sample;
-  } catch (error) {
-    note(row, server, error, remarks);
-    return null;
-  }
+function describe(servers: ReadonlyMap<ServerName, MailServer>): Readonly<Record<string, string>> {
+  return Object.fromEntries([...servers].map(([name, { description }]) => [name, description]));
 }
 
 function fileOf({ at }: BenchResults): string {
@@ -128,11 +94,24 @@ function write(results: BenchResults): void {
 }
 
 function report(results: BenchResults): void {
+  const { rows } = results;
   if (results.isQuick) console.log('A quick look: mailboxes and times are a fraction of what the titles say.\n');
-  console.log(formatTable(results.rows));
-  for (const row of results.rows) for (const remark of row.remarks) console.log(`${row.name}: ${remark}`);
-  const found = doubts(results.probes, results.rows);
-  console.log(found.length === 0 ? '\nThe machine was quiet.' : `\nThe machine was too noisy to trust single figures:`);
+  console.log(formatTable(rows));
+  console.log('');
+  for (const row of rows) for (const remark of row.remarks) console.log(`${row.name}: ${remark}`);
+  const found = doubts(results.probes, rows);
+  console.log(found.length === 0 ? 'The machine was quiet.' : 'The machine was too noisy to trust single figures:');
   for (const doubt of found) console.log(`- ${doubt}`);
-  console.log(`\nWritten to ${fileOf(results)}`);
+  const { met, missed, open } = verdicts(rows);
+  console.log(`\nAims: ${met.length} met, ${list(missed, 'missed')}, ${list(open, 'without a figure')}.`);
+  const failed = rows.filter(({ failed: servers }) => servers.length > 0);
+  if (failed.length > 0) {
+    console.log(`Failed: ${failed.map((row) => `${row.name} (${row.failed.join(', ')})`).join('; ')}.`);
+    process.exitCode = 1;
+  }
+  console.log(`It took ${Math.round(results.tookSeconds / 6) / 10} minutes; written to ${fileOf(results)}.`);
+}
+
+function list(names: readonly string[], what: string): string {
+  return names.length === 0 ? `none ${what}` : `${names.length} ${what} (${names.join(', ')})`;
 }

@@ -61,6 +61,7 @@ export async function startServers(
   );
   let bench: Bench | null = null;
   stack.defer(async () => {
+    await bench?.[Symbol.asyncDispose]();
     if (bench) await secondProcess(bench)?.[Symbol.asyncDispose]();
   });
   const owned = stack.move();

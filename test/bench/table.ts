@@ -1,5 +1,6 @@
 /** The table as Markdown, which a terminal shows well enough. */
 import { roundsOf } from './compare.ts';
+import { far, farFigure } from './far.ts';
 import { foreignCores } from './noise.ts';
 import type { RowResult, Sample } from './results.ts';
 import { median, ratioInRounds, spread, summarise } from './statistics.ts';
@@ -22,6 +23,8 @@ const columns = [
   'better by',
   'aim',
   'CPU-s ours (Node) / theirs / client',
+  'memory, MiB: ours (Node) / theirs',
+  'Postgres 1 ms away',
   'alone',
   'spread',
   'foreign cores',
@@ -33,8 +36,8 @@ export function formatTable(rows: readonly RowResult[]): string {
 }
 
 function cellsOf(row: RowResult): readonly string[] {
-  const others = Object.keys(row.samples).filter((name) => name !== ours && name !== loop);
-  const spreads = Object.keys(row.samples).flatMap((server) => {
+  const others = Object.keys(row.samples).filter((name) => name !== ours && name !== loop && name !== far);
+  const spreads = [ours, ...others].flatMap((server) => {
     const summary = summarise(present(row, server).map(({ value }) => value));
     return summary === null ? [] : [`${Math.round(spread(summary) * 100)} %`];
   });
@@ -45,6 +48,8 @@ function cellsOf(row: RowResult): readonly string[] {
     others.map((server) => ratioOf(row, server)).join('<br>') || '-',
     `${aimText(row)}: ${verdictOf(row)}`,
     cpuOf(row, others[0]),
+    memoryOf(row, others[0]),
+    farOf(row),
     limitsOf(row),
     spreads.join(' / ') || '-',
     foreignCores(row).toFixed(2),
@@ -75,6 +80,23 @@ function cpuOf(row: RowResult, other: string | undefined): string {
     samples.length === 0 ? '-' : median(samples.map(pick)).toFixed(2);
   const server = (sample: Sample): number => sample.serverCpu;
   return `${medianOf(mine, server)} (${medianOf(mine, ({ programCpu }) => programCpu)}) / ${medianOf(theirs, server)} / ${medianOf(mine, ({ clientCpu }) => clientCpu)}`;
+}
+
+/** The most that was seen in any round. */
+function memoryOf(row: RowResult, other: string | undefined): string {
+  const most = (server: string | undefined, pick: (sample: Sample) => number | null): string => {
+    const found = server === undefined ? [] : present(row, server).flatMap((sample) => pick(sample) ?? []);
+    return found.length === 0 ? '-' : Math.round(Math.max(...found)).toLocaleString('en');
+  };
+  const all = ({ peakPssMiB }: Sample): number | null => peakPssMiB;
+  return `${most(ours, all)} (${most(ours, ({ peakProgramMiB }) => peakProgramMiB)}) / ${most(other, all)}`;
+}
+
+function farOf(row: RowResult): string {
+  const away = farFigure(row);
+  if (away === null) return '-';
+  const trips = away.roundTrips === null ? '' : `, ${figure(away.roundTrips)} round trips each`;
+  return `${figure(away.value)} ${row.unit}, ${figure(away.slower)}x slower${trips}`;
 }
 
 function limitsOf(row: RowResult): string {

@@ -10,6 +10,7 @@ const sample = (value: number, also?: Readonly<Record<string, number>>): Sample 
   clientCpu: 0,
   seconds: 1,
   peakPssMiB: null,
+  peakProgramMiB: null,
   foreignCores: 0,
   ...(also && { also }),
 });
@@ -22,6 +23,8 @@ const row = (aim: Aim, better: 'more' | 'less', samples: RowResult['samples']): 
   samples,
   limits: {},
   remarks: [],
+  failed: [],
+  tookSeconds: 1,
 });
 
 test('so many times better is the median of the ratios of the rounds, against every server named', () => {

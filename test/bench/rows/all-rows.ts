@@ -8,9 +8,13 @@ import { writeRows } from './write-rows.ts';
 
 const allRows: readonly Row[] = [...receiveRows, ...loginRows, ...readRows, ...writeRows, ...growthRows];
 
-/** Those whose name begins with the one given (names and beginnings, separated by commas); throws when there is none. */
+/**
+ * Those whose name begins with the one given (names and beginnings, separated by commas); throws when there is none.
+ * Without a name those of a whole run; "all" are the separate ones too.
+ */
 export function rowsNamed(names: string): readonly Row[] {
-  if (names === '' || names === 'all') return allRows;
+  if (names === '') return allRows.filter((row) => row.isSeparate !== true);
+  if (names === 'all') return allRows;
   const found = names.split(',').flatMap((name) => {
     const exact = allRows.filter((row) => row.name === name);
     const rows = exact.length > 0 ? exact : allRows.filter((row) => row.name.startsWith(name));

@@ -7,12 +7,18 @@ import type { MailServer, ServerName } from '../servers/mail-server.ts';
 export type Row = {
   readonly name: string;
   readonly title: string;
-  readonly unit: '/s' | 'ms' | 'MB/s' | 'KiB' | 'x';
+  readonly unit: '/s' | 'ms' | 's' | 'MB/s' | 'KiB' | 'MB/min' | 'x';
   readonly better: 'more' | 'less';
   readonly aim: Aim;
   readonly servers: readonly ServerName[];
   /** It logs in without TLS, which our server takes only in development mode: passwords are then not looked at. */
   readonly clearLogin?: true;
+  /** For one that takes long: rounds at most. */
+  readonly rounds?: number;
+  /** Takes too long for every run: only when it is named. */
+  readonly isSeparate?: true;
+  /** What it measures does not change when the database is further away, or can't be told then. */
+  readonly isNearOnly?: true;
   /** Once a server, not measured: mailboxes that the row reads. */
   prepare?(bench: Bench, server: MailServer): Promise<void>;
   measure(bench: Bench, server: MailServer): Promise<Sample>;

@@ -44,6 +44,10 @@ export class Child {
     return this.#process.pid as number;
   }
 
+  get isRunning(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#process.kill(name);
   }
@@ -58,7 +62,7 @@ export class Child {
   }
 
   async stop(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    if (!this.isRunning) return;
     const ended = once(this.#process, 'exit');
     this.#process.kill('SIGTERM');
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), stopTimeoutMs);

@@ -1,7 +1,8 @@
 /** A server under test, as the rows see it. */
 import type { Login } from '../client/tasks.ts';
 
-export type ServerName = 'postrider' | 'postfix' | 'dovecot-mdbox' | 'dovecot-sdbox' | 'dovecot-xapian' | 'empty-loop';
+export type ServerName =
+  'postrider' | 'postrider-1ms' | 'postfix' | 'dovecot-mdbox' | 'dovecot-sdbox' | 'dovecot-xapian' | 'empty-loop';
 
 export const domain = 'bench.test';
 export const password = 'correct horse battery';
@@ -19,6 +20,10 @@ export interface MailServer extends AsyncDisposable {
   readonly imapPort: number | null;
   /** Implicit TLS. */
   readonly imapTlsPort: number | null;
+  /** Whose mailboxes it serves, where they are not its own. */
+  readonly sharesMailboxesOf?: ServerName;
+  /** Round trips to its database so far; null where they are not counted. */
+  roundTrips?(): Promise<number> | null;
   /** Of the processes whose trees are the server. */
   roots(): readonly number[];
   /** Under which name a user logs in. */

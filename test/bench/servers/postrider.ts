@@ -4,8 +4,9 @@ import path from 'node:path';
 import process from 'node:process';
 import { freePorts } from '../../harness/ports.ts';
 import { Child } from './child.ts';
-import { addressOf, domain, password, users, type MailServer } from './mail-server.ts';
+import { addressOf, domain, password, users, type MailServer, type ServerName } from './mail-server.ts';
 import type { Certificate } from './certificate.ts';
+import { DelayProxy } from './delay-proxy.ts';
 
 export type PostriderOptions = {
   readonly folder: string;
@@ -14,6 +15,8 @@ export type PostriderOptions = {
   readonly nodeArgs?: readonly string[];
   /** Another Postrider's database, to be a second process of the same service. */
   readonly databaseUrl?: string;
+  /** Stands before that database. */
+  readonly proxy?: DelayProxy;
 };
 
 /** Development mode takes logins without TLS, which production refuses, and asks for no password. */
@@ -22,25 +25,28 @@ export type Mode = 'production' | 'development';
 type Ports = { readonly smtp: number; readonly imap: number; readonly imaps: number; readonly http: number };
 
 export class Postrider implements MailServer {
-  readonly name = 'postrider';
+  readonly name: ServerName;
+  readonly sharesMailboxesOf: ServerName = 'postrider';
   readonly description = 'the program of this checkout, run --local, one process, embedded Postgres 18, fsync on';
   readonly #options: PostriderOptions;
   readonly #ports: Ports;
   #child: Child;
-  #mode: Mode = 'production';
+  #mode: Mode;
 
-  private constructor(options: PostriderOptions, ports: Ports) {
+  private constructor(options: PostriderOptions, ports: Ports, mode: Mode) {
     this.#options = options;
+    this.name = options.proxy ? 'postrider-1ms' : 'postrider';
     this.#ports = ports;
+    this.#mode = mode;
     this.#child = this.#spawn();
   }
 
-  static async start(options: PostriderOptions): Promise<Postrider> {
+  static async start(options: PostriderOptions, mode: Mode = 'production'): Promise<Postrider> {
     const manifests = path.join(options.folder, 'manifests');
     await mkdir(manifests, { recursive: true });
     await writeFile(path.join(manifests, 'bench.yaml'), manifestsText());
     const [smtp, imap, imaps, http] = (await freePorts(4)) as [number, number, number, number];
-    const server = new Postrider(options, { smtp, imap, imaps, http });
+    const server = new Postrider(options, { smtp, imap, imaps, http }, mode);
     await server.#ready();
     return server;
   }
@@ -64,24 +70,41 @@ export class Postrider implements MailServer {
 
   /** A second process on the same database. */
   async startSecond(folder: string): Promise<Postrider> {
-    const second = await Postrider.start({ ...this.#options, folder, databaseUrl: this.databaseUrl });
-    await second.useMode(this.#mode);
-    return second;
+    return Postrider.start({ ...this.#options, folder, databaseUrl: this.databaseUrl }, this.#mode);
+  }
+
+  /** A second process whose database is `delayMs` away, each way. */
+  async startFar(folder: string, delayMs: number): Promise<Postrider> {
+    await using stack = new AsyncDisposableStack();
+    const proxy = stack.use(await DelayProxy.start(this.databaseUrl, delayMs));
+    const far = await Postrider.start({ ...this.#options, folder, databaseUrl: this.databaseUrl, proxy }, this.#mode);
+    stack.move();
+    return far;
+  }
+
+  roundTrips(): Promise<number> | null {
+    return this.#options.proxy?.roundTrips() ?? null;
   }
 
   get databaseLogFile(): string {
     return path.join(this.#options.folder, 'data', 'postgres.log');
   }
 
-  /** Starts it anew where it is in another mode. */
+  /** Starts it anew where it is in another mode, or ended. */
   async useMode(mode: Mode): Promise<void> {
-    if (mode === this.#mode) return;
+    if (mode === this.#mode && this.#child.isRunning) return;
     this.#mode = mode;
     await this.restart();
   }
 
   roots(): readonly number[] {
     return [this.#child.pid];
+  }
+
+  /** Bytes of the JavaScript heap in use. */
+  async heapBytes(): Promise<number> {
+    const metrics = await (await fetch(`http://127.0.0.1:${this.#ports.http}/metrics`)).text();
+    return Number(/^nodejs_heap_size_used_bytes (\S+)/m.exec(metrics)?.[1] ?? Number.NaN);
   }
 
   signal(name: NodeJS.Signals): void {
@@ -109,10 +132,11 @@ export class Postrider implements MailServer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#child.stop();
+    await this.#options.proxy?.[Symbol.asyncDispose]();
   }
 
   #spawn(): Child {
-    const { folder, certificate, nodeArgs = [], databaseUrl } = this.#options;
+    const { folder, certificate, nodeArgs = [], databaseUrl, proxy } = this.#options;
     return new Child({
       file: process.execPath,
       args: [...nodeArgs, 'cli/postrider.ts', 'run', '--local'],
@@ -131,7 +155,7 @@ export class Postrider implements MailServer {
         MAIL_HOSTNAME: 'mail.bench.test',
         DEVELOPMENT_MODE: String(this.#mode === 'development'),
         ...(databaseUrl !== undefined && {
-          DATABASE_URL: databaseUrl,
+          DATABASE_URL: proxy?.url ?? databaseUrl,
           KEYRING_FILE: path.join(folder, '..', 'postrider', 'data', 'keyring'),
         }),
       },

@@ -1,0 +1,82 @@
+/**
+ * A Postgres that is further away: `node delay-proxy-program.ts HOST-OR-SOCKET PORT DELAY-MS`, forked. It hands on every
+ * chunk in order, so long after it came; a thousand chunks under way are as late as one, so nothing limits throughput.
+ * It counts what a client waits for: a Sync or a simple Query (PostgreSQL manual, "Frontend/Backend Protocol") is one
+ * round trip.
+ */
+import net from 'node:net';
+import process from 'node:process';
+import { MessageCounter } from './message-counter.ts';
+
+/** Bytes that wait here before their source is not read any more. */
+const mostWaiting = 64 * 1024 * 1024;
+
+const [host = '', port = '', delay = ''] = process.argv.slice(2);
+const delayMs = Number(delay);
+let roundTrips = 0;
+
+const listener = net.createServer((client) => {
+  const server = net.connect(
+    host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port: Number(port) },
+  );
+  const counter = new MessageCounter();
+  const toServer = new DelayedLine(client, server);
+  const toClient = new DelayedLine(server, client);
+  for (const socket of [client, server]) {
+    socket.setNoDelay(true);
+    socket.on('error', () => undefined); // 'close' follows.
+  }
+  client.on('data', (chunk) => {
+    roundTrips += counter.hear(chunk);
+    toServer.send(chunk);
+  });
+  server.on('data', (chunk) => toClient.send(chunk));
+  client.on('close', () => toServer.end());
+  server.on('close', () => toClient.end());
+});
+
+class DelayedLine {
+  readonly #source: net.Socket;
+  readonly #target: net.Socket;
+  readonly #waiting: { readonly at: number; readonly chunk: Buffer }[] = [];
+  #bytes = 0;
+  #isEnding = false;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(source: net.Socket, target: net.Socket) {
+    this.#source = source;
+    this.#target = target;
+  }
+
+  send(chunk: Buffer): void {
+    this.#waiting.push({ at: performance.now() + delayMs, chunk });
+    this.#bytes += chunk.length;
+    if (this.#bytes > mostWaiting) this.#source.pause();
+    this.#timer ??= setTimeout(() => this.#deliver(), delayMs);
+  }
+
+  /** The target hears of the end when all that came before has arrived. */
+  end(): void {
+    this.#isEnding = true;
+    if (this.#waiting.length === 0) this.#target.destroy();
+  }
+
+  #deliver(): void {
+    this.#timer = null;
+    // Timers tick in whole milliseconds; what is due within a part of one is not kept for another.
+    const now = performance.now() + 0.25;
+    for (let next = this.#waiting[0]; next !== undefined && next.at <= now; next = this.#waiting[0]) {
+      this.#waiting.shift();
+      this.#bytes -= next.chunk.length;
+      this.#target.write(next.chunk);
+    }
+    const next = this.#waiting[0];
+    if (next !== undefined) this.#timer = setTimeout(() => this.#deliver(), Math.max(1, next.at - now));
+    else if (this.#isEnding) this.#target.end();
+    if (this.#bytes <= mostWaiting && this.#source.isPaused()) this.#source.resume();
+  }
+}
+
+process.on('message', () => process.send?.({ roundTrips }));
+process.on('disconnect', () => process.kill(process.pid, 'SIGTERM')); // The runner is gone.
+listener.listen(0, '127.0.0.1', () => process.send?.({ port: (listener.address() as net.AddressInfo).port }));
