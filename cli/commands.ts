@@ -25,23 +25,24 @@ export class UsageFault extends Error {
 const databaseCommands = () => import('./database-commands.ts');
 
 const configOptions = '[--local] [--config FILE]';
+const runOptions = `${configOptions} [--processes N]`;
 
 export const commands: readonly Command[] = [
   {
     name: 'run',
-    takes: configOptions,
+    takes: runOptions,
     does: 'run the server; --local: on loopback, with a Postgres of its own',
     run: async (args) => {
-      const config = readConfig(args);
+      const config = readConfig(args, 'processes');
       const { runServer } = await import('#server/main.ts');
       return runServer(config);
     },
   },
   {
     name: 'config',
-    takes: configOptions,
+    takes: runOptions,
     does: 'print the configuration in force and where it comes from, secrets masked',
-    run: (args) => printConfig(readConfig(args)),
+    run: (args) => printConfig(readConfig(args, 'processes')),
   },
   {
     name: 'migrate',
@@ -94,7 +95,7 @@ export const commands: readonly Command[] = [
 ];
 
 export function usage(): string {
-  const lines = commands.map(({ name, takes, does }) => `  postrider ${`${name} ${takes}`.padEnd(42)}${does}\n`);
+  const lines = commands.map(({ name, takes, does }) => `  postrider ${`${name} ${takes}`.padEnd(50)}${does}\n`);
   return `Usage:\n${lines.join('')}\nSettings are environment variables: docs/configuration.md\n`;
 }
 
@@ -103,21 +104,33 @@ function print(text: string): number {
   return 0;
 }
 
-function readConfig(args: readonly string[]): LoadedConfig {
-  const { local, config: file } = readOptions(args);
+function readConfig(args: readonly string[], more?: 'processes'): LoadedConfig {
+  const { local, config: file, processes } = readOptions(args, more);
   return loadServerConfig({
     environment: readEnvironment(),
+    processes,
     ...(file !== undefined && { file: { name: file, values: readEnvironmentFile(file) } }),
     isLocal: local,
   });
 }
 
-function readOptions(args: readonly string[]): { readonly local: boolean; readonly config?: string | undefined } {
+type Options = {
+  readonly local: boolean;
+  readonly config?: string | undefined;
+  readonly processes?: string | undefined;
+};
+
+function readOptions(args: readonly string[], more?: 'processes'): Options {
   try {
     const { values } = parseArgs({
       args: [...args],
-      options: { local: { type: 'boolean', default: false }, config: { type: 'string' } },
+      options: {
+        local: { type: 'boolean', default: false },
+        config: { type: 'string' },
+        processes: { type: 'string' },
+      },
     });
+    if (values.processes !== undefined && more === undefined) throw new Error('--processes is for run and config');
     return values;
   } catch (error) {
     throw new UsageFault((error as Error).message, { cause: error });

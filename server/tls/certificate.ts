@@ -7,12 +7,14 @@ import { X509Certificate } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 import type { Clock } from '#shared/base/clock.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import { TlsContext, type TlsMaterial } from '#server/wire/tls-context.ts';
 import { makeSelfSigned } from './self-signed.ts';
+import type { TicketKeys } from './ticket-keys.ts';
 
 export type CertificateOptions = {
   /** Certificate and key in PEM; null: self-signed. */
@@ -20,6 +22,8 @@ export type CertificateOptions = {
   /** Where a self-signed certificate is kept, and the names it is made for. */
   readonly directory: string;
   readonly names: readonly [string, ...string[]];
+  /** Shared with those who are to resume our sessions; without it nobody else can. */
+  readonly ticketKeys?: TicketKeys;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -35,10 +39,12 @@ export class Certificate implements Disposable {
   readonly context: TlsContext;
   readonly #options: CertificateOptions;
   readonly #timer: NodeJS.Timeout;
+  #ticketKeys: Buffer | null;
 
   private constructor(material: TlsMaterial, options: CertificateOptions) {
     this.#options = options;
-    this.context = new TlsContext(material);
+    this.#ticketKeys = options.ticketKeys?.() ?? null;
+    this.context = new TlsContext(material, this.#ticketKeys);
     this.#publish();
     this.#timer = setInterval(() => void this.refresh(), options.checkMs ?? 60_000);
     this.#timer.unref();
@@ -72,8 +78,12 @@ export class Certificate implements Disposable {
     const { files, logger } = this.#options;
     try {
       const material = files ? await readFiles(files) : await selfSigned(this.#options);
-      if (material.certificate.toString() === this.context.material.certificate.toString()) return;
-      this.context.replace(material);
+      const ticketKeys = this.#options.ticketKeys?.() ?? null;
+      const isSame = material.certificate.toString() === this.context.material.certificate.toString();
+      if (isSame && isDeepStrictEqual(ticketKeys, this.#ticketKeys)) return;
+      this.context.replace(material, ticketKeys);
+      this.#ticketKeys = ticketKeys;
+      if (isSame) return;
       this.#publish();
       logger.info({ event: 'tls.replaced', expires: this.expires }, 'certificate replaced');
     } catch (err) {
@@ -108,7 +118,8 @@ async function readFiles(files: { readonly certificate: string; readonly private
   }
 }
 
-function selfSignedFiles(directory: string) {
+/** Where a self-signed certificate and its key are kept. */
+export function selfSignedFiles(directory: string) {
   return {
     certificate: path.join(directory, 'self-signed.crt'),
     privateKey: path.join(directory, 'self-signed.key'),

@@ -15,6 +15,8 @@ export type ServerConfig = SettingValues & {
 
 export type ConfigSources = {
   readonly environment: Environment;
+  /** What `--processes` said; it goes before the environment. */
+  readonly processes?: string | undefined;
   /** What `--config` named, with its name for messages. */
   readonly file?: { readonly name: string; readonly values: Environment };
   readonly isLocal: boolean;
@@ -52,7 +54,8 @@ export function loadServerConfig(sources: ConfigSources): LoadedConfig {
   const printed: { name: string; value: string; source: string }[] = [];
   for (const key of keys) {
     const row = anySetting(key);
-    const given = findGiven(row, sources, faults) ?? standardOf(row, presetsOf(values, sources));
+    const given =
+      optionOf(key, sources) ?? findGiven(row, sources, faults) ?? standardOf(row, presetsOf(values, sources));
     const parsed = row.type.parse(given.text);
     if (parsed.ok) {
       values[key] = parsed.value;
@@ -80,6 +83,10 @@ function configFault(faults: readonly string[]): ProgramFault {
     `the configuration has ${count}:\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
     'Correct the lines above; `postrider config` prints what is in force, docs/configuration.md describes each setting.',
   );
+}
+
+function optionOf(key: SettingKey, { processes }: ConfigSources): Given | null {
+  return key === 'processes' && processes !== undefined ? { text: processes, source: '--processes' } : null;
 }
 
 function findGiven(row: Setting<unknown>, sources: ConfigSources, faults: string[]): Given | null {
@@ -181,6 +188,9 @@ function checkTogether(config: ServerConfig, faults: string[]): void {
     faults.push(
       `DRAIN_DELAY: ${config.drainDelaySeconds}s leaves nothing of GRACE_PERIOD ${config.graceSeconds}s for running work; write a shorter one`,
     );
+  }
+  if (config.oauthIssuer !== null && config.oauthAudience === null) {
+    faults.push('OAUTH_AUDIENCE: not set, but OAUTH_ISSUER is; write what the tokens for this server have as `aud`');
   }
   checkPorts(config, faults);
   if (config.developmentMode) checkDevelopmentMode(config, faults);

@@ -16,8 +16,11 @@ import {
   optionalType,
   pathType,
   portType,
+  processesType,
   sizeType,
   switchType,
+  textType,
+  webUrlType,
   type ValueType,
 } from './value-type.ts';
 
@@ -29,7 +32,7 @@ export type Preset = 'development' | 'staging' | 'debug' | 'developmentMode' | '
 
 export type Setting<T> = {
   readonly names: readonly [string, ...string[]];
-  readonly group: 'Modes' | 'Data' | 'Listeners' | 'TLS' | 'Limits' | 'Running';
+  readonly group: 'Modes' | 'Data' | 'Listeners' | 'TLS' | 'Logins' | 'Limits' | 'Running';
   readonly type: ValueType<T>;
   /** As it would be written. */
   readonly standard: string;
@@ -239,6 +242,35 @@ export const settings = {
     standard: '',
     help: 'Private key of SSL_CERT_FILE (PEM).',
   }),
+  oauthIssuer: setting({
+    names: ['OAUTH_ISSUER'],
+    group: 'Logins',
+    type: optionalType(webUrlType),
+    standard: '',
+    help: 'The OpenID Connect issuer whose access tokens (JWT) log in with OAUTHBEARER and XOAUTH2, as its `iss` says. Empty: neither is offered.',
+  }),
+  oauthAudience: setting({
+    names: ['OAUTH_AUDIENCE'],
+    group: 'Logins',
+    type: optionalType(textType),
+    standard: '',
+    help: 'What `aud` of an access token must name. Needed with OAUTH_ISSUER.',
+  }),
+  oauthJwksUrl: setting({
+    names: ['OAUTH_JWKS_URL'],
+    group: 'Logins',
+    type: optionalType(webUrlType),
+    standard: '',
+    standardHelp: 'as the configuration of OAUTH_ISSUER says',
+    help: "Where the issuer's keys are. They are read again when they are ten minutes old, or when a token names a key that is not among them.",
+  }),
+  oauthLoginClaim: setting({
+    names: ['OAUTH_LOGIN_CLAIM'],
+    group: 'Logins',
+    type: textType,
+    standard: 'email',
+    help: 'The claim of an access token that has an address of the account.',
+  }),
   maxMessageBytes: setting({
     names: ['MAX_MESSAGE_SIZE'],
     group: 'Limits',
@@ -274,6 +306,13 @@ export const settings = {
     type: choiceType(['refuse', 'normalise']),
     standard: 'refuse',
     help: 'What happens to a message with a CR or LF that stands alone (RFC 5321 section 2.3.8): 550, or each becomes CRLF.',
+  }),
+  processes: setting({
+    names: ['PROCESSES'],
+    group: 'Running',
+    type: processesType,
+    standard: '1',
+    help: 'Server processes that share the listeners, or `auto` for one a processor; `--processes` of `postrider run` is the same. With more than one, another process starts them, answers HTTP and does what must be done once. Pool, spool memory and connection limits are of each process.',
   }),
   drainDelaySeconds: setting({
     names: ['DRAIN_DELAY'],

@@ -1,5 +1,6 @@
 /** How the text of a setting becomes a value, and what to write where it doesn't. */
 import { domainToASCII } from 'node:url';
+import { availableParallelism } from 'node:os';
 import { isIP } from 'node:net';
 import { Secret } from './secret.ts';
 
@@ -54,6 +55,19 @@ export function integerType(min: number, max: number): ValueType<number> {
     print: String,
   };
 }
+
+const maxProcesses = 64;
+
+/** A number of processes; `auto` is one a processor that this program may use. */
+export const processesType: ValueType<number> = {
+  name: 'number or auto',
+  parse(text) {
+    if (text.toLowerCase() === 'auto') return good(Math.min(maxProcesses, availableParallelism()));
+    const given = integerType(1, maxProcesses).parse(text);
+    return given.ok ? given : write(`a whole number from 1 to ${maxProcesses}, or auto`);
+  },
+  print: String,
+};
 
 const sizeUnits: Readonly<Record<string, number>> = {
   '': 1,
@@ -172,6 +186,25 @@ export const addressType: ValueType<string> = {
       ? good(text)
       : write('a mail address such as postmaster@example.org'),
   print: (address) => address,
+};
+
+/** One line of text. */
+export const textType: ValueType<string> = {
+  name: 'text',
+  parse: (text) => (/^[^\x00-\x1f\x7f]{1,1000}$/.test(text) ? good(text) : write('one line of text')),
+  print: (text) => text,
+};
+
+/** https, or http to this machine. */
+export const webUrlType: ValueType<string> = {
+  name: 'URL',
+  parse(text) {
+    const url = URL.canParse(text) ? new URL(text) : null;
+    const isLocal = url !== null && /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
+    const isGood = url !== null && (url.protocol === 'https:' || (url.protocol === 'http:' && isLocal));
+    return isGood ? good(text) : write('a URL with https such as https://login.example.org');
+  },
+  print: (url) => url,
 };
 
 export const databaseUrlType: ValueType<Secret> = {

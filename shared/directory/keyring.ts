@@ -19,11 +19,15 @@ export type Sealed = { readonly keyId: string; readonly bytes: Buffer };
  * another account, or a verifier put in place of another, does not open.
  */
 export interface Keyring {
+  /** The key that `seal` uses. */
+  readonly activeId: string;
   seal(plain: Buffer, context: string): Sealed;
   /** Throws where the key is not here, or anything of the three was changed. */
   open(sealed: Sealed, context: string): Buffer;
   /** A keyed hash of a text in a context, 32 bytes: says nothing without the key. Throws where the key is not here. */
   tag(keyId: string, text: string, context: string): Buffer;
+  /** A key for another purpose, the same wherever the same key is active (HKDF, RFC 5869). */
+  deriveKey(purpose: string, bytes: number): Buffer;
 }
 
 const keyringFile = z.strictObject({
@@ -50,6 +54,7 @@ export function createKeyring(keys: ReadonlyMap<string, Buffer>, active: string)
     return known;
   };
   return {
+    activeId: active,
     seal: (plain, context) => {
       const nonce = randomBytes(nonceBytes);
       const sealing = createCipheriv(cipher, activeKey, nonce).setAAD(Buffer.from(context));
@@ -68,6 +73,7 @@ export function createKeyring(keys: ReadonlyMap<string, Buffer>, active: string)
     },
     // A context has no NUL, so no two pairs are one text.
     tag: (keyId, text, context) => createHmac('sha256', tagKey(keyId)).update(`${context}\0${text}`).digest(),
+    deriveKey: (purpose, bytes) => Buffer.from(hkdfSync('sha256', activeKey, '', `postrider key\0${purpose}`, bytes)),
   };
 }
 
