@@ -61,6 +61,12 @@ export type MailboxState = {
   readonly pages: readonly MailboxPage[];
 };
 
+/** The mailbox and the pages that hold any of the messages named, as they are after the change. */
+export type FlagsStored = MailboxState & {
+  /** The mailbox's highest modseq before the change: who knew the mailbox then knows it now, with these pages. */
+  readonly before: ModSeq;
+};
+
 export type FetchWants = {
   readonly flags?: boolean;
   readonly internalDate?: boolean;
@@ -141,8 +147,7 @@ export interface MailStore {
   /** UIDs that match, ascending. Stops when `signal` aborts. */
   search(accountId: AccountId, mailboxId: MailboxId, query: SearchQuery, signal: AbortSignal): Promise<readonly Uid[]>;
 
-  /** Resolves with the mailbox and the pages that hold any of `uids`, as they are after the change. */
-  storeFlags(accountId: AccountId, mailboxId: MailboxId, uids: UidSet, change: FlagChange): Promise<MailboxState>;
+  storeFlags(accountId: AccountId, mailboxId: MailboxId, uids: UidSet, change: FlagChange): Promise<FlagsStored>;
   /** Copies share the email and its blob. Refuses over-quota. Nothing left of `uids`: empty sets. */
   copy(accountId: AccountId, from: MailboxId, uids: UidSet, to: MailboxId): Promise<Copied>;
   /** RFC 6851: as copy and expunge in one transaction. */

@@ -10,6 +10,7 @@ import type {
   Delivered,
   Delivery,
   FetchedMessage,
+  FlagsStored,
   FetchWants,
   MailboxState,
   MailStore,
@@ -177,14 +178,10 @@ export class MemoryMailStore implements MailStore {
     return found;
   }
 
-  async storeFlags(
-    accountId: AccountId,
-    mailboxId: MailboxId,
-    uids: UidSet,
-    change: FlagChange,
-  ): Promise<MailboxState> {
+  async storeFlags(accountId: AccountId, mailboxId: MailboxId, uids: UidSet, change: FlagChange): Promise<FlagsStored> {
     const account = this.#account(accountId);
     const mailbox = account.mailbox(mailboxId);
+    const before = mailbox.state(() => false).mailbox.highestModSeq;
     const modSeq = account.nextModSeq();
     mailbox.changeFlags(uids, change, modSeq);
     const state = mailbox.state((page) => {
@@ -195,7 +192,7 @@ export class MemoryMailStore implements MailStore {
       return holdsAny;
     });
     if (state.mailbox.highestModSeq === modSeq) this.#tell(account, [mailbox], modSeq);
-    return state;
+    return { ...state, before };
   }
 
   async copy(accountId: AccountId, from: MailboxId, uids: UidSet, to: MailboxId): Promise<Copied> {
@@ -203,7 +200,7 @@ export class MemoryMailStore implements MailStore {
     const source = account.mailbox(from);
     const target = account.mailbox(to);
     const { present, messages } = chosen(source, uids);
-    account.checkQuotaFor(messages);
+    if (messages.length > 0) account.checkQuotaFor(messages);
     target.checkRoomFor(messages);
     const modSeq = account.nextModSeq();
     const destination = target.add(messages, modSeq);

@@ -3,43 +3,47 @@ import type { FlagChange } from '#server/mail/flags.ts';
 import { knownKeywordBits, withKeywords } from '#server/mail/keyword-table.ts';
 import { changePageFlags } from '#server/mail/mailbox-page-change.ts';
 import { countPage, forEachUidIn, modSeqOf, type MailboxPage } from '#server/mail/mailbox-page.ts';
-import type { MailboxState } from '#server/mail/ports.ts';
+import type { FlagsStored } from '#server/mail/ports.ts';
 import { formatUidSet, uidSetOf, type UidSet } from '#server/mail/uid-set.ts';
-import { growKeywords, mailboxOf, type Decision, type LockedAccount } from './pg-change.ts';
-import { readPages } from './pg-rows.ts';
+import type { Before, MessageChange, MessageDecision } from './pg-message-change.ts';
 
 /** STORE: reads, changes and writes a row for each 256 UIDs. */
-export async function changeFlags(
-  account: LockedAccount,
-  mailboxId: MailboxId,
-  uids: UidSet,
-  change: FlagChange,
-): Promise<Decision<MailboxState>> {
-  const { modSeq } = account;
-  const mailbox = await mailboxOf(account, mailboxId);
+export function changeFlags(mailboxId: MailboxId, uids: UidSet, change: FlagChange): MessageChange<FlagsStored> {
+  return {
+    from: mailboxId,
+    to: mailboxId,
+    uids,
+    adds: false,
+    isRepeatable: true,
+    decide: (before) => decide(before, uids, change),
+  };
+}
+
+function decide({ modSeq, source, pages }: Before, uids: UidSet, change: FlagChange): MessageDecision<FlagsStored> {
   const { table, bits } =
     change.mode === 'remove'
-      ? { table: mailbox.keywords, bits: knownKeywordBits(mailbox.keywords, change.keywords) }
-      : withKeywords(mailbox.keywords, change.keywords);
-  const before = (await readPages(account.tx, account.accountId, mailboxId, uids)).filter((page) =>
-    holdsAny(page, uids),
-  );
+      ? { table: source.keywords, bits: knownKeywordBits(source.keywords, change.keywords) }
+      : withKeywords(source.keywords, change.keywords);
+  const were = pages.filter((page) => holdsAny(page, uids));
   const pageChange = { mode: change.mode, flags: change.flags, keywordBits: bits };
-  const after = before.map((page) => changePageFlags(page, uids, pageChange, modSeq));
-  const changed = after.filter((page, i) => page !== before[i]);
+  const are = were.map((page) => changePageFlags(page, uids, pageChange, modSeq));
+  const changed = are.filter((page, i) => page !== were[i]);
+  const before = source.highestModSeq;
   // A keyword that no message got is not made known: there is room for few, and none is ever given back.
-  if (changed.length === 0) return { value: { mailbox, pages: after }, writes: null };
-  await growKeywords(account, mailbox, table);
-  const unseen = sumUnseen(after) - sumUnseen(before);
+  if (changed.length === 0) return { value: { mailbox: source, pages: are, before }, writes: null };
+  const unseen = sumUnseen(are) - sumUnseen(were);
   return {
     value: {
-      mailbox: { ...mailbox, keywords: table, highestModSeq: modSeq, unseen: mailbox.unseen + unseen },
-      pages: after,
+      mailbox: { ...source, keywords: table, highestModSeq: modSeq, unseen: source.unseen + unseen },
+      pages: are,
+      before,
     },
     writes: {
-      mailboxes: [{ id: mailboxId, unseen }],
-      pages: changed.map((page) => ({ mailboxId, page })),
-      log: [{ mailboxId, kind: 'flags', uids: formatUidSet(changedUids(changed, uids, modSeq)) }],
+      rows: { kind: 'flags' },
+      keywords: table === source.keywords ? null : table,
+      mailboxes: [{ id: source.id, unseen }],
+      pages: changed.map((page) => ({ mailboxId: source.id, page })),
+      log: [{ mailboxId: source.id, kind: 'flags', uids: formatUidSet(changedUids(changed, uids, modSeq)) }],
     },
   };
 }

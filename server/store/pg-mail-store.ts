@@ -19,6 +19,7 @@ import type {
   Delivery,
   FetchedMessage,
   FetchWants,
+  FlagsStored,
   MailboxState,
   MailStore,
   SpooledMessage,
@@ -34,6 +35,8 @@ import { fetchMessages } from './pg-fetch.ts';
 import { changeFlags } from './pg-flags.ts';
 import { DeliveryLane } from './pg-lane.ts';
 import { createMailbox, deleteMailbox, renameMailbox } from './pg-mailboxes.ts';
+import { changeMessages, type MessageChange } from './pg-message-change.ts';
+import { RecentPages } from './pg-recent-pages.ts';
 import { readMailboxState, toMailbox } from './pg-rows.ts';
 import { searchMailbox } from './pg-search.ts';
 import type { StoreMetrics } from './store-metrics.ts';
@@ -58,6 +61,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   readonly #lane: DeliveryLane;
   readonly #metrics: StoreMetrics | null;
   readonly #accountTurns = new AccountTurns();
+  readonly #recentPages = new RecentPages();
   readonly #uploadTurns = new Turns(maxUploadsAtOnce);
 
   constructor({ database, tell, metrics }: PgMailStoreOptions) {
@@ -193,20 +197,20 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     return refusing(searchMailbox(this.#database.db, { accountId, mailboxId }, query, { signal }));
   }
 
-  storeFlags(accountId: AccountId, mailboxId: MailboxId, uids: UidSet, change: FlagChange): Promise<MailboxState> {
-    return this.#change(accountId, (account) => changeFlags(account, mailboxId, uids, change));
+  storeFlags(accountId: AccountId, mailboxId: MailboxId, uids: UidSet, change: FlagChange): Promise<FlagsStored> {
+    return this.#changeMessages(accountId, changeFlags(mailboxId, uids, change));
   }
 
   copy(accountId: AccountId, from: MailboxId, uids: UidSet, to: MailboxId): Promise<Copied> {
-    return this.#change(accountId, (account) => copyMessages(account, from, uids, to));
+    return this.#changeMessages(accountId, copyMessages(from, uids, to));
   }
 
   move(accountId: AccountId, from: MailboxId, uids: UidSet, to: MailboxId): Promise<Copied> {
-    return this.#change(accountId, (account) => moveMessages(account, from, uids, to));
+    return this.#changeMessages(accountId, moveMessages(from, uids, to));
   }
 
   expunge(accountId: AccountId, mailboxId: MailboxId, uids: UidSet | null): Promise<UidSet> {
-    return this.#change(accountId, (account) => expungeMessages(account, mailboxId, uids));
+    return this.#changeMessages(accountId, expungeMessages(mailboxId, uids));
   }
 
   async quota(accountId: AccountId): Promise<{ readonly usedBytes: number; readonly limitBytes: number | null }> {
@@ -228,6 +232,21 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   #change<T>(accountId: AccountId, change: (account: LockedAccount) => Promise<Decision<T>>): Promise<T> {
     return refusing(
       this.#accountTurns.take(accountId, () => changeAccount(this.#database.db, this.#tell, accountId, change)),
+    );
+  }
+
+  #changeMessages<T>(accountId: AccountId, change: MessageChange<T>): Promise<T> {
+    return refusing(
+      this.#accountTurns.take(accountId, async () => {
+        const known = this.#recentPages.get(accountId, change);
+        const { value, written } = await changeMessages(this.#database.db, accountId, change, known);
+        if (written === null) return value;
+        const { before, writes } = written;
+        const mailboxIds = [...new Set(writes.log.map(({ mailboxId }) => mailboxId))];
+        this.#tell({ accountId, mailboxIds, modSeq: before.modSeq });
+        this.#recentPages.note(accountId, written);
+        return value;
+      }),
     );
   }
 
@@ -265,6 +284,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     const places = items.map(({ accountId }, i) => ({ accountId, ...(stored[i] as Stored) }));
     for (const [accountId, ofAccount] of Map.groupBy(places, (place) => place.accountId)) {
       const mailboxIds = [...new Set(ofAccount.map(({ mailboxId }) => mailboxId))];
+      this.#recentPages.forget(accountId);
       this.#tell({ accountId, mailboxIds, modSeq: (ofAccount[0] as Stored).modSeq });
     }
   }

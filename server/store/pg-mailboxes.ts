@@ -6,6 +6,7 @@ import { MailError } from '#server/mail/mail-error.ts';
 import { delimiter, type Mailbox, type SpecialUse } from '#server/mail/mailbox.ts';
 import { inbox, isBelow, newMailboxName, parentsOf } from '#server/mail/mailbox-name.ts';
 import { mailboxOf, type Decision, type LockedAccount, type LogEntry } from './pg-change.ts';
+import { changeUnderLock } from './pg-message-change.ts';
 import { deleteRows } from './pg-message-writes.ts';
 import { everyUid, toMailbox } from './pg-rows.ts';
 import { moveMessages } from './pg-transfer.ts';
@@ -66,7 +67,7 @@ export async function renameMailbox(account: LockedAccount, id: MailboxId, to: s
   return {
     value: undefined,
     writes: {
-      mailboxes: moved.map(({ id }) => ({ id })),
+      mailboxes: moved.map(({ id }) => id),
       log: [...logOf('mailbox-made', made), ...logOf('mailbox-renamed', moved)],
     },
   };
@@ -74,11 +75,8 @@ export async function renameMailbox(account: LockedAccount, id: MailboxId, to: s
 
 async function renameInbox(account: LockedAccount, mailbox: Mailbox, to: string): Promise<Decision<void>> {
   const made = await makeMailboxes(account, to, null);
-  const { writes } = await moveMessages(account, mailbox.id, everyUid, (made.at(-1) as Mailbox).id);
-  return {
-    value: undefined,
-    writes: { ...writes, log: [...logOf('mailbox-made', made), ...(writes?.log ?? [])] },
-  };
+  await changeUnderLock(account, moveMessages(mailbox.id, everyUid, (made.at(-1) as Mailbox).id));
+  return { value: undefined, writes: { moved: [mailbox.id], log: logOf('mailbox-made', made) } };
 }
 
 /** The mailbox and the missing ones above it, the highest first. MailError mailbox-exists, limit. */

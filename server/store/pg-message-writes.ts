@@ -1,5 +1,5 @@
 /**
- * COPY, MOVE and EXPUNGE of rows of `message` and `email`, for any number of messages in one or two statements.
+ * Removes rows of `message` and `email`, for any number of messages in two statements.
  *
  * How they are written decides their speed: mail that has just come is not in the planner's statistics, and a
  * plain join of 10,000 UIDs with 10,000 messages would then be a loop in a loop. OFFSET 0 makes the inner query
@@ -8,36 +8,9 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { MailboxId } from '#shared/base/ids.ts';
-import type { Mailbox } from '#server/mail/mailbox.ts';
 import type { UidSet } from '#server/mail/uid-set.ts';
 import { int8Array } from './binary-array.ts';
 import type { LockedAccount } from './pg-change.ts';
-
-/** Copies the messages, which must be there, to the UIDs from `uidNext` on. Resolves with their bytes. */
-export async function copyRows(
-  account: LockedAccount,
-  from: MailboxId,
-  target: Mailbox,
-  uids: UidSet,
-): Promise<number> {
-  const { rows } = await sql<{ size: bigint }>`/*copy-messages*/
-    with chosen as (${messagesOf(account, from, uids)}), ${inserted(account, target)}
-    select coalesce(sum(size), 0)::int8 as size from chosen`.execute(account.tx);
-  return Number(rows[0]?.size ?? 0);
-}
-
-/** Moves the messages, which must be there, to the UIDs from `uidNext` on. Resolves with their bytes. */
-export async function moveRows(
-  account: LockedAccount,
-  from: MailboxId,
-  target: Mailbox,
-  uids: UidSet,
-): Promise<number> {
-  const { rows } = await sql<{ size: bigint }>`/*move-messages*/
-    with chosen as (${deleted(account, from, uids)}), ${inserted(account, target)}
-    select coalesce(sum(size), 0)::int8 as size from chosen`.execute(account.tx);
-  return Number(rows[0]?.size ?? 0);
-}
 
 /** Removes the messages, and the emails that lie nowhere else. Resolves with their bytes. */
 export async function deleteRows(account: LockedAccount, from: MailboxId, uids: UidSet): Promise<number> {
@@ -69,12 +42,4 @@ function deleted(account: LockedAccount, from: MailboxId, uids: UidSet): RawBuil
   return sql`
     delete from message where ctid = any (array(select at from (${messagesOf(account, from, uids)}) m))
     returning uid, email_id, size, internal_date`;
-}
-
-function inserted({ accountId }: LockedAccount, target: Mailbox): RawBuilder<unknown> {
-  return sql`made as (
-      insert into message (account_id, mailbox_id, uid, email_id, size, internal_date)
-        select ${accountId}::int8, ${target.id}::int8,
-            row_number() over (order by uid) + ${target.uidNext - 1}::int8, email_id, size, internal_date
-        from chosen)`;
 }

@@ -48,7 +48,11 @@ beforeAll(async () => {
     select account_id, n, id, 'flags' from mailbox, generate_series(1000, 1002) n`.execute(db);
   await sql`analyze`.execute(db);
 
-  const pool = new pg.Pool({ connectionString: under.url });
+  const getTypeParser = ((id: number, format?: 'text') =>
+    id === 20 // int8
+      ? BigInt
+      : (pg.types.getTypeParser(id, format) as unknown)) as typeof pg.types.getTypeParser;
+  const pool = new pg.Pool({ connectionString: under.url, types: { getTypeParser } });
   watched = new Kysely<Database>({
     dialect: new PostgresDialect({ pool }),
     log: (event) => {
@@ -144,18 +148,48 @@ describe('goes by an index:', () => {
     expect(await fullScansOf(run)).toEqual([]);
   });
 
+  /** How often each large table was read from end to end; `client` is the only one that has. */
+  async function scansBy(client: pg.Client): Promise<readonly unknown[]> {
+    await client.query('select pg_stat_force_next_flush()');
+    const { rows } = await client.query<{ relname: string }>({
+      text: `select relname, seq_scan from pg_stat_user_tables where relname = any ($1) order by relname`,
+      values: [large],
+    });
+    expect(rows).toHaveLength(large.length);
+    return rows;
+  }
+
+  test('what change_messages does inside', async () => {
+    const { db } = under.database;
+    const client = await under.database.connect('plans');
+    const trash = (await account.mailbox('Trash')).id;
+    const before = await scansBy(client);
+    for (const kind of ['copy', 'move', 'expunge']) {
+      const { rows } = await sql<{ modseq: bigint; uidnext: bigint }>`
+        select s.modseq, m.uidnext from account_state s join mailbox m on m.account_id = s.account_id and m.id = ${trash}
+        where s.account_id = ${account.id}`.execute(db);
+      const from = kind === 'copy' ? account.inboxId : trash;
+      const { rows: uids } = await sql<{ uid: bigint }>`
+        select uid from message where account_id = ${account.id} and mailbox_id = ${from} order by uid limit 20`.execute(
+        db,
+      );
+      const ends = uids.map(({ uid }) => String(uid));
+      const answer = await client.query<{ outcome: string }>({
+        text: `select change_messages($1, $2, $3, $4, $5, $6, $6, $7, 1e12::int8, null, array[$5::int8], '{20}', '{0}', '{0}', '{0}',
+          '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') as outcome`,
+        values: [account.id, rows[0]?.modseq, kind, from, trash, ends, rows[0]?.uidnext].map((value) =>
+          typeof value === 'bigint' ? String(value) : value,
+        ),
+      });
+      expect(answer.rows).toEqual([{ outcome: 'done' }]);
+    }
+    expect(await scansBy(client)).toEqual(before);
+    await client.end();
+  });
+
   test('delivery', async () => {
     const client = await under.database.connect('plans', writerSettings);
-    const scans = async (): Promise<readonly unknown[]> => {
-      await client.query('select pg_stat_force_next_flush()');
-      const { rows } = await client.query<{ relname: string }>({
-        text: `select relname, seq_scan from pg_stat_user_tables where relname = any ($1) order by relname`,
-        values: [large],
-      });
-      return rows;
-    };
-    const before = await scans();
-    expect(before).toHaveLength(large.length);
+    const before = await scansBy(client);
     for (let i = 0; i < 3; i++) {
       await using message = await spooled(letter());
       const item = { message, accountId: account.id, mailboxId: null, prefix: Buffer.from('X: y\r\n') };
@@ -166,7 +200,7 @@ describe('goes by an index:', () => {
       };
       await client.query({ ...storeBatchStatement, values: [...encodeBatch(randomUUID(), [job])] });
     }
-    expect(await scans()).toEqual(before);
+    expect(await scansBy(client)).toEqual(before);
     await client.end();
   });
 });

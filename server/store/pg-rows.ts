@@ -26,11 +26,11 @@ export function toMailbox(row: Selectable<Database['mailbox']>): Mailbox {
   };
 }
 
-type PageColumns = Omit<Selectable<Database['mailbox_page']>, 'account_id' | 'mailbox_id' | 'keywords'> & {
+export type PageColumns = Omit<Selectable<Database['mailbox_page']>, 'account_id' | 'mailbox_id' | 'keywords'> & {
   readonly page_keywords: Buffer | null;
 };
 
-function toPage(row: PageColumns): MailboxPage {
+export function toPage(row: PageColumns): MailboxPage {
   return {
     page: row.page,
     present: row.present,
@@ -51,7 +51,7 @@ export const mailboxColumns = sql.raw(
     'm.size, m.recent_from, m.keywords',
 );
 
-const pageColumns = sql.raw(
+export const pageColumns = sql.raw(
   'p.page, p.present, p.flags, p.modseqs, p.keywords as page_keywords, p.base_modseq, p.max_modseq',
 );
 
@@ -114,7 +114,7 @@ export async function readPageNumbers(
 }
 
 /** Each is looked up by itself (OFFSET 0), however little the planner knows of the mailbox. */
-function rangesOf(ranges: readonly (readonly [first: number, last: number])[]): RawBuilder<unknown> {
+export function rangesOf(ranges: readonly (readonly [first: number, last: number])[]): RawBuilder<unknown> {
   const [firsts, lasts] = [ranges.map(([first]) => first), ranges.map(([, last]) => last)];
   return sql`unnest(${int4Array(firsts)}::int4[], ${int4Array(lasts)}::int4[]) r (first, last)`;
 }

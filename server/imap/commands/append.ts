@@ -49,7 +49,7 @@ export async function appendCommand(
   const { flags, keywords } = command.flags;
   const item = { message, flags, keywords, internalDate: command.internalDate };
   const { uidValidity, uids } = await store.append(accountId, mailbox.id, [item]);
-  session.isStale = true;
+  if (session.state.at === 'selected' && session.state.view.mailboxId === mailbox.id) session.markStale();
   return ok('APPEND completed', { code: 'APPENDUID', uidValidity, uids });
 }
 

@@ -80,6 +80,7 @@ async function markSeen(session: ImapSession, batch: readonly FetchedMessage[]):
       });
     }
     view.markTold(uids, state.mailbox.highestModSeq);
+    if (!view.noteStored(state)) session.markStale();
     return flags;
   } catch (error) {
     if (!(error instanceof MailError)) throw error;

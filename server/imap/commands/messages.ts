@@ -22,8 +22,8 @@ export function namedUids(session: ImapSession, set: SequenceSet, byUid: boolean
 }
 
 /**
- * RFC 3501 section 6.4.6. What others changed meanwhile is read first: an answer left out for .SILENT is left out
- * only where the client can work the flags out for itself.
+ * RFC 3501 section 6.4.6. An answer left out for .SILENT is left out only where the client can work the flags out for
+ * itself: where nobody else changed the mailbox since the client was told of it.
  */
 export async function storeCommand(session: ImapSession, command: CommandOf<'STORE'>): Promise<Outcome> {
   const { account, view } = session.selected;
@@ -31,13 +31,14 @@ export async function storeCommand(session: ImapSession, command: CommandOf<'STO
   const uids = namedUids(session, command.set, command.byUid);
   if (uids === null) return noSuchNumber;
   if (uids.length === 0) return ok('STORE completed');
-  if (command.silent && !(await refresh(session))) return no('The mailbox is gone', 'NONEXISTENT');
+  if (command.silent && session.isStale && !(await refresh(session))) return no('The mailbox is gone', 'NONEXISTENT');
   const { mode, list } = command;
   const state = await session.services.store.storeFlags(account.accountId, view.mailboxId, uids, { mode, ...list });
   const found = messagesIn(session, state, uids);
   const through = state.mailbox.highestModSeq;
   if (!command.silent) view.markTold(uids, through);
-  else if (!view.markSilent(uids, through)) session.isStale = true;
+  else if (state.before === view.modSeq && !view.markSilent(uids, through)) session.markStale();
+  if (!view.noteStored(state)) session.markStale();
   if (!command.silent) for (const message of found) await session.write(flagsFetchResponse(message, command.byUid));
   // RFC 2180 section 4.2.1: the rest was done.
   if (!command.byUid && found.length < view.countIn(uids)) return expungeIssued;
@@ -67,7 +68,7 @@ export async function copyCommand(session: ImapSession, command: CommandOf<'COPY
   const target = await namedMailbox(session, command.mailbox);
   if (uids.length === 0) return ok('COPY completed');
   const copied = await session.services.store.copy(account.accountId, view.mailboxId, uids, target.id);
-  session.isStale = true;
+  if (target.id === view.mailboxId) session.markStale();
   if (copied.source.length === 0) return command.byUid ? ok('COPY completed') : expungeIssued;
   return ok('COPY completed', { code: 'COPYUID', ...copied });
 }
@@ -81,7 +82,7 @@ export async function moveCommand(session: ImapSession, command: CommandOf<'MOVE
   const target = await namedMailbox(session, command.mailbox);
   if (uids.length === 0) return ok('MOVE completed');
   const moved = await session.services.store.move(account.accountId, view.mailboxId, uids, target.id);
-  session.isStale = true;
+  session.markStale();
   if (moved.source.length === 0) return command.byUid ? ok('MOVE completed') : expungeIssued;
   await session.write(conditionResponse(null, 'OK', 'Moved', { code: 'COPYUID', ...moved }));
   return ok('MOVE completed');
@@ -93,7 +94,7 @@ export async function expungeCommand(session: ImapSession, { uids: named }: Comm
   const uids = named === null ? null : view.uidsOfUids(named);
   if (uids === null || uids.length > 0) {
     await session.services.store.expunge(account.accountId, view.mailboxId, uids);
-    session.isStale = true;
+    session.markStale();
   }
   return ok('EXPUNGE completed');
 }

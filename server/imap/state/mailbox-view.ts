@@ -16,7 +16,7 @@ import {
   type MailboxPage,
 } from '#server/mail/mailbox-page.ts';
 import { uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
-import type { MailboxState } from '#server/mail/ports.ts';
+import type { FlagsStored, MailboxState } from '#server/mail/ports.ts';
 import { uidSet, uidSetHas, type UidSet } from '#server/mail/uid-set.ts';
 import { Presence } from './presence.ts';
 
@@ -196,6 +196,16 @@ export class MailboxView {
     // Only the change itself: what others did just before it is news.
     this.#told.push({ uids, except, from: through, through });
     return except.size === 0;
+  }
+
+  /**
+   * Notes what a change of flags came to, which the view can do only where it knew the mailbox before: false.
+   * The client's own change must be marked before.
+   */
+  noteStored(stored: FlagsStored): boolean {
+    if (stored.before !== this.#modSeq) return false;
+    this.update(stored);
+    return true;
   }
 
   /** Notes a later state: the header, and at least those pages that changed after `modSeq`. */

@@ -18,11 +18,13 @@ import type { AuthenticatedState, SelectedState, SessionAccount, SessionState } 
 export class ImapSession implements Disposable {
   readonly services: ImapServices;
   readonly connection: Connection;
-  /** The mailbox has, or may have, changes that the view doesn't know. */
-  isStale = false;
   /** Hints wake the session now, because it is in IDLE. */
   isIdling = false;
   failedLogins = 0;
+  /** The selected mailbox may have changes that nobody hinted at. */
+  #mustRefresh = false;
+  /** The latest moment of which a hint came for the mailbox that is, or is about to be, selected. */
+  #hintedModSeq = 0;
   #logger: Logger;
   #state: SessionState = { at: 'not-authenticated' };
   #isStopping = false;
@@ -37,6 +39,22 @@ export class ImapSession implements Disposable {
 
   get logger(): Logger {
     return this.#logger;
+  }
+
+  /** The mailbox has, or may have, changes that the view doesn't know. */
+  get isStale(): boolean {
+    return this.#mustRefresh || (this.#state.at === 'selected' && this.#hintedModSeq > this.#state.view.modSeq);
+  }
+
+  /** It has to be read again, whatever was hinted. */
+  markStale(): void {
+    this.#mustRefresh = true;
+  }
+
+  /** It is about to be read: what is hinted from now on is news. */
+  markFresh(): void {
+    this.#mustRefresh = false;
+    this.#hintedModSeq = 0;
   }
 
   get state(): SessionState {
@@ -171,12 +189,12 @@ export class ImapSession implements Disposable {
   #unwatch(): void {
     this.#subscription?.[Symbol.dispose]();
     this.#subscription = null;
-    this.isStale = false;
+    this.markFresh();
   }
 
   #heard(hint: ChangeHint, mailboxId: MailboxId): void {
     if (!hint.mailboxIds.includes(mailboxId)) return;
-    this.isStale = true;
-    if (this.isIdling) this.connection.interrupt();
+    this.#hintedModSeq = Math.max(this.#hintedModSeq, hint.modSeq);
+    if (this.isIdling && this.isStale) this.connection.interrupt();
   }
 }

@@ -14,7 +14,7 @@ import type { MailboxState } from '#server/mail/ports.ts';
 export async function refresh(session: ImapSession): Promise<boolean> {
   const { account, view } = session.selected;
   const { store } = session.services;
-  session.isStale = false;
+  session.markFresh();
   try {
     const state = await store.readState(account.accountId, view.mailboxId, view.modSeq);
     if (state === null) {
@@ -29,7 +29,7 @@ export async function refresh(session: ImapSession): Promise<boolean> {
     }
     return true;
   } catch (error) {
-    session.isStale = true;
+    session.markStale();
     throw error;
   }
 }
