@@ -7,7 +7,9 @@ import { dataPaths, type ServerConfig } from '#shared/config/server-config.ts';
 import { createDatabase, type PostgresDatabase } from '#shared/db/client.ts';
 import { migrate } from '#shared/db/migrate.ts';
 import { openKeyringOf } from '#shared/directory/credentials.ts';
+import type { Keyring } from '#shared/directory/keyring.ts';
 import { Health } from '#shared/observe/health.ts';
+import type { Logger } from '#shared/observe/logger.ts';
 import { createMetrics, type Metrics } from '#shared/observe/metrics.ts';
 import { DatabaseWatch } from './database-watch.ts';
 import { startEmbeddedPostgres } from './embedded/embedded-postgres.ts';
@@ -18,62 +20,80 @@ import { planListeners, type ListenerName, type PlannedListener } from './listen
 import { openMailService, type MailService } from './mail-service.ts';
 import { followManifests } from './manifests/follow.ts';
 import type { ManifestSummary } from './manifests/summary.ts';
-import { Certificate } from './tls/certificate.ts';
+import { tellLimits } from './process-limits.ts';
+import { servingConfig, supervisorConfig } from './processes/division.ts';
+import { ProcessGroup } from './processes/process-group.ts';
+import { Certificate, selfSignedFiles } from './tls/certificate.ts';
+import { ticketKeysOfDay } from './tls/ticket-keys.ts';
 import { version } from './version.ts';
 import { listenFault } from './wire/listener.ts';
 
-export type StartOptions = Pick<Foundation, 'config' | 'logger' | 'clock'>;
+export type StartOptions = Pick<Foundation, 'config' | 'logger' | 'clock'> & {
+  /** One of several processes of a server, whose supervisor has told what they need together. */
+  readonly isOneOfSeveral?: boolean;
+};
 
 /** A server that is ready. Disposing closes it without a drain: connections are dropped. */
 export interface RunningServer extends AsyncDisposable {
+  readonly logger: Logger;
   /** The ports in fact, where the configuration said 0; a listener that is not open is not there. */
   readonly ports: ReadonlyMap<ListenerName, number>;
   /** What the manifests made at the start, with passwords; null: no folder of manifests is followed. */
   readonly manifests: ManifestSummary | null;
   readonly health: Health;
   readonly metrics: Metrics;
-  /** Not ready, drains, closes; resolves when nothing is open any more. */
-  stop(): Promise<void>;
+  /** Not ready, drains (in GRACE_PERIOD where nothing else is said), closes; resolves when nothing is open any more. */
+  stop(graceMs?: number): Promise<void>;
+  /** Ends what would not notice at once that this process was killed. */
+  abandon(): void;
 }
 
 /** Resolves when the server is ready; ProgramFault where it can't start, with everything closed again. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
   await using stack = new AsyncDisposableStack();
+  const config = supervisorConfig(options.config);
   const health = new Health();
   const metrics = createMetrics({ process: true });
-  const foundation: Foundation = { ...options, health, metrics, stack };
-  const planned = planListeners(options.config);
+  const { logger, clock } = options;
+  const foundation: Foundation = { config, logger, clock, health, metrics, stack };
+  const planned = planListeners(config);
   health.require('database', 'not seen yet');
   health.require('listeners', 'not open yet');
 
   const ports = new Map<ListenerName, number>();
-  let database: PostgresDatabase | null = null;
-  await openHttp(foundation, planned, ports, () => samplePool(database, metrics));
-  database = await openDatabase(foundation);
-  const manifests = await applyManifests(foundation, database);
-  const certificate = await openCertificate(foundation);
-  const mail = await openMailService(foundation, database, certificate.context);
-  const listeners = await openListeners(foundation, planned, mail, ports);
+  const shown: Shown = { database: null, group: null };
+  await openHttp(foundation, planned, ports, { info: serverInfo(options.config), print: () => print(shown, metrics) });
+  const { url, database } = await openDatabase(foundation);
+  shown.database = database;
+  if (options.isOneOfSeveral !== true) await tellLimits(options.config, database, logger);
+  const keyring = await openDatabaseKeyring(foundation, database);
+  const manifests = await applyManifests(foundation, database, keyring);
+  const certificate = await openCertificate(foundation, keyring);
+  const mail = await openMailService(foundation, { database, keyring, tls: certificate.context });
+  shown.group = config.processes > 1 ? await openGroup(foundation, options.config, url, ports) : null;
+  const listeners = shown.group ? [shown.group] : await openListeners(foundation, planned, mail, ports);
   health.meet('listeners');
   tellMode(foundation);
-  options.logger.info({ event: 'server.ready', version, ports: Object.fromEntries(ports) }, 'ready');
-  return runningServer({ ...foundation, stack: stack.move() }, { ports, manifests, listeners });
+  logger.info({ event: 'server.ready', version, ports: Object.fromEntries(ports) }, 'ready');
+  const abandon = (): void => shown.group?.killAll();
+  return runningServer({ ...foundation, stack: stack.move() }, { ports, manifests, listeners, abandon });
 }
 
-type Opened = Pick<RunningServer, 'ports' | 'manifests'> & { readonly listeners: readonly Drainable[] };
+type Opened = Pick<RunningServer, 'ports' | 'manifests' | 'abandon'> & { readonly listeners: readonly Drainable[] };
 
 function runningServer(
   { config, logger, clock, health, metrics, stack }: Foundation,
-  { listeners, ports, manifests }: Opened,
+  { listeners, ports, manifests, abandon }: Opened,
 ): RunningServer {
   const drainDelayMs = config.drainDelaySeconds * 1000;
-  const graceMs = config.graceSeconds * 1000;
   return {
+    logger,
     ports,
     manifests,
     health,
     metrics,
-    async stop() {
+    abandon,
+    async stop(graceMs = config.graceSeconds * 1000) {
       await drain({ health, listeners, drainDelayMs, graceMs, clock, logger });
       await stack.disposeAsync();
     },
@@ -84,24 +104,30 @@ function runningServer(
   };
 }
 
+/** What metrics are looked up in, once it is there. */
+type Shown = { database: PostgresDatabase | null; group: ProcessGroup | null };
+
+function print({ database, group }: Shown, metrics: Metrics): Promise<string> {
+  if (database !== null) samplePool(database, metrics);
+  return group === null ? metrics.registry.metrics() : group.printMetrics();
+}
+
 /** First of all, so that probes are answered while the rest starts. */
 async function openHttp(
-  { config, logger, health, metrics, stack }: Foundation,
+  { logger, health, stack }: Foundation,
   planned: readonly PlannedListener[],
   ports: Map<ListenerName, number>,
-  sample: () => void,
+  { info, print: printMetrics }: { readonly info: ServerInfo; readonly print: () => Promise<string> },
 ): Promise<void> {
   const plan = planned.find(({ name }) => name === 'http');
   if (plan === undefined) return;
   const { host, port } = plan;
   const explain = (error: Error): Error => listenFault(error, { name: 'HTTP', host, port });
-  const info = serverInfo(config);
-  const http = await HttpServer.open({ host, port, health, metrics, sample, info, logger, explain });
+  const http = await HttpServer.open({ host, port, health, printMetrics, info, logger, explain });
   ports.set('http', stack.use(http).port);
 }
 
-function samplePool(database: PostgresDatabase | null, metrics: Metrics): void {
-  if (database === null) return;
+function samplePool(database: PostgresDatabase, metrics: Metrics): void {
   for (const [state, count] of Object.entries(database.counts())) metrics.databaseConnections.set({ state }, count);
 }
 
@@ -123,7 +149,13 @@ function serverInfo(config: ServerConfig): ServerInfo {
 }
 
 /** The database of the configuration, else one of our own; migrated, so that its schema is ours. */
-async function openDatabase({ config, logger, health, metrics, stack }: Foundation): Promise<PostgresDatabase> {
+async function openDatabase({
+  config,
+  logger,
+  health,
+  metrics,
+  stack,
+}: Foundation): Promise<{ readonly url: string; readonly database: PostgresDatabase }> {
   const url =
     config.databaseUrl?.reveal() ??
     stack.use(await startEmbeddedPostgres({ directory: dataPaths(config).directory, logger })).url;
@@ -143,18 +175,24 @@ async function openDatabase({ config, logger, health, metrics, stack }: Foundati
     logger.info({ event: 'db.migrated', migrations: applied }, 'the schema was brought up to date');
   health.meet('database');
   stack.use(new DatabaseWatch({ database, health, metrics, logger, everyMs: databaseWatchMs }));
-  return database;
+  return { url, database };
 }
 
 /** A short time of unavailability is soon over, and nothing depends on knowing it sooner. */
 const databaseWatchMs = 2_000;
 
 /** No keyring, no start: what is sealed in the database would be lost to us, and nothing may be sealed with another. */
-async function applyManifests(foundation: Foundation, database: PostgresDatabase): Promise<ManifestSummary | null> {
-  const { config, logger, metrics, stack } = foundation;
-  const paths = dataPaths(config);
+function openDatabaseKeyring({ config }: Foundation, database: PostgresDatabase): Promise<Keyring> {
   const mayCreate = config.isLocal && config.keyringFile === null;
-  const keyring = await openKeyringOf(database.db, paths.keyring, mayCreate);
+  return openKeyringOf(database.db, dataPaths(config).keyring, mayCreate);
+}
+
+async function applyManifests(
+  foundation: Foundation,
+  database: PostgresDatabase,
+  keyring: Keyring,
+): Promise<ManifestSummary | null> {
+  const { config, logger, metrics, stack } = foundation;
   if (config.manifestsDirectory === null) return null;
   const followed = await followManifests({
     db: database.db,
@@ -162,23 +200,54 @@ async function applyManifests(foundation: Foundation, database: PostgresDatabase
     logger,
     metrics,
     manifestsFolder: path.resolve(config.manifestsDirectory),
-    secretsFolder: paths.secrets,
+    secretsFolder: dataPaths(config).secrets,
   });
   return stack.use(followed).summary;
 }
 
-async function openCertificate({ config, logger, clock, metrics, stack }: Foundation): Promise<Certificate> {
+async function openCertificate(
+  { config, logger, clock, metrics, stack }: Foundation,
+  keyring: Keyring,
+): Promise<Certificate> {
   const { sslCertFile, sslKeyFile, hostname } = config;
   const certificate = await Certificate.open({
     files: sslCertFile !== null && sslKeyFile !== null ? { certificate: sslCertFile, privateKey: sslKeyFile } : null,
     directory: dataPaths(config).tls,
     names: config.isLocal ? ['localhost', ...(hostname === 'localhost' ? [] : [hostname]), '127.0.0.1'] : [hostname],
+    ticketKeys: ticketKeysOfDay(keyring.deriveKey, clock),
     clock,
     logger,
     metrics,
   });
   return stack.use(certificate);
 }
+
+/** The processes that serve, where this one does not. */
+async function openGroup(
+  { health, metrics, logger, clock, stack }: Foundation,
+  config: ServerConfig,
+  databaseUrl: string,
+  ports: Map<ListenerName, number>,
+): Promise<ProcessGroup> {
+  const { sslCertFile, sslKeyFile } = config;
+  const given = sslCertFile !== null && sslKeyFile !== null;
+  const certificate = given
+    ? { certificate: sslCertFile, privateKey: sslKeyFile }
+    : selfSignedFiles(dataPaths(config).tls);
+  const group = await ProcessGroup.open({
+    count: config.processes,
+    program: servingProgram,
+    config: servingConfig(config, { databaseUrl, certificate }),
+    health,
+    metrics,
+    logger,
+    clock,
+  });
+  for (const [name, port] of group.ports) ports.set(name as ListenerName, port);
+  return stack.use(group);
+}
+
+const servingProgram = path.join(import.meta.dirname, 'serving-program.ts');
 
 async function openListeners(
   { stack }: Foundation,

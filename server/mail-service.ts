@@ -1,7 +1,9 @@
 /** Storage, directory and logins on Postgres, and the mail listeners that are made of them. */
-import { dataPaths } from '#shared/config/server-config.ts';
+import { dataPaths, type ServerConfig } from '#shared/config/server-config.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
+import type { Keyring } from '#shared/directory/keyring.ts';
 import { createAuthenticator } from './accounts/password-authenticator.ts';
+import type { TokenIssuer } from './accounts/token-logins.ts';
 import type { Foundation } from './foundation.ts';
 import { defaultImapPolicy, type ImapServices } from './imap/state/services.ts';
 import { ImapListener } from './imap/session/imap-listener.ts';
@@ -17,6 +19,7 @@ import { PgChangeFeed } from './store/pg-change-feed.ts';
 import { Janitor } from './store/pg-janitor.ts';
 import { PgMailStore } from './store/pg-mail-store.ts';
 import { SearchIndexer } from './store/pg-search-indexer.ts';
+import { createPgScramDirectory } from './store/pg-scram.ts';
 import { SpoolArea } from './wire/spool.ts';
 import type { TlsContext } from './wire/tls-context.ts';
 
@@ -30,10 +33,15 @@ export interface MailService {
   open(plan: PlannedListener): Promise<OpenListener>;
 }
 
+export type MailServiceParts = {
+  readonly database: PostgresDatabase;
+  readonly keyring: Keyring;
+  readonly tls: TlsContext;
+};
+
 export async function openMailService(
   foundation: Foundation,
-  database: PostgresDatabase,
-  tls: TlsContext,
+  { database, keyring, tls }: MailServiceParts,
 ): Promise<MailService> {
   const { config, logger, clock, metrics, stack } = foundation;
   const feed = stack.use(
@@ -67,6 +75,8 @@ export async function openMailService(
       logger,
       metrics,
       developmentMode: config.developmentMode,
+      scram: { directory: createPgScramDirectory(database.db, keyring), keyring },
+      issuer: tokenIssuer(config),
     }),
   );
   const spools = await SpoolArea.open({
@@ -106,6 +116,12 @@ export async function openMailService(
         ? openImap(plan, imap, foundation)
         : openSmtp(smtpOptions(plan, foundation), smtp),
   };
+}
+
+/** Null: no access token opens an account. */
+function tokenIssuer({ oauthIssuer, oauthAudience, oauthJwksUrl, oauthLoginClaim }: ServerConfig): TokenIssuer | null {
+  if (oauthIssuer === null || oauthAudience === null) return null;
+  return { issuer: oauthIssuer, audience: oauthAudience, jwksUrl: oauthJwksUrl, loginClaim: oauthLoginClaim };
 }
 
 async function openImap(plan: PlannedListener, services: ImapServices, { config }: Foundation): Promise<OpenListener> {

@@ -4,14 +4,17 @@
  */
 import { availableParallelism } from 'node:os';
 import type { Clock } from '#shared/base/clock.ts';
-import type { LoginAccount, LoginCredential, LoginDirectory } from '#shared/directory/logins.ts';
+import type { Keyring } from '#shared/directory/keyring.ts';
+import type { LoginAccount, LoginCredential, LoginDirectory, ScramDirectory } from '#shared/directory/logins.ts';
 import { hashPassword, needsRehash, verifyPassword } from '#shared/directory/password.ts';
 import { preparePassword } from '#shared/directory/prepare-password.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
-import type { Authenticator, LoginAttempt, LoginOutcome } from './authenticator.ts';
+import type { Authenticator, FurtherMechanisms, LoginAttempt, LoginOutcome } from './authenticator.ts';
 import { LastUse } from './last-use.ts';
 import { NetworkTurns } from './network-turns.ts';
+import { createScramLogins } from './scram-logins.ts';
+import { createTokenLogins, type TokenIssuer } from './token-logins.ts';
 import { VerifiedLogins } from './verified-logins.ts';
 
 export type AuthenticatorOptions = {
@@ -21,6 +24,10 @@ export type AuthenticatorOptions = {
   readonly metrics: Pick<Metrics, 'loginCache' | 'authAttempts'>;
   /** Any password opens any name of a domain of ours; its account is made at the first login. */
   readonly developmentMode: boolean;
+  /** Null: SCRAM is not offered. It never is in development mode, where no password is looked at. */
+  readonly scram?: { readonly directory: ScramDirectory; readonly keyring: Keyring } | null;
+  /** Whose access tokens open accounts; null: nobody's. */
+  readonly issuer?: TokenIssuer | null;
 };
 
 /**
@@ -35,6 +42,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
 }
 
 class PasswordAuthenticator implements Authenticator, AsyncDisposable {
+  readonly further: FurtherMechanisms;
   readonly #options: AuthenticatorOptions;
   readonly #verified: VerifiedLogins;
   readonly #lastUse: LastUse;
@@ -48,6 +56,12 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
     this.#options = options;
     this.#verified = new VerifiedLogins(options.clock);
     this.#lastUse = new LastUse(options.directory, options.clock, options.logger);
+    const { directory, logger, metrics, scram = null, issuer = null, developmentMode } = options;
+    const noteUse = this.#lastUse.note.bind(this.#lastUse);
+    this.further = {
+      scram: scram === null || developmentMode ? null : createScramLogins({ ...scram, metrics, noteUse }),
+      tokens: issuer === null ? null : createTokenLogins({ issuer, directory, logger, metrics }),
+    };
   }
 
   async authenticate(attempt: LoginAttempt): Promise<LoginOutcome> {

@@ -18,11 +18,18 @@ export const replies = {
   tooManyErrors: { code: 421, status: '4.7.0', text: 'Too many errors' },
   tooSlow: { code: 421, status: '4.4.2', text: 'The message took too long' },
   idle: { code: 421, status: '4.4.2', text: 'Timeout, closing connection' },
+  // RFC 4954 section 4.
+  startTlsForAuth: { code: 538, status: '5.7.11', text: 'Must issue a STARTTLS command first' },
+  authenticatedAlready: { code: 503, status: '5.5.1', text: 'Already authenticated' },
+  unknownMechanism: { code: 504, status: '5.5.4', text: 'Authentication mechanism is not offered' },
   startTlsFirst: { code: 530, status: '5.7.0', text: 'Must issue a STARTTLS command first' },
   authenticationRequired: { code: 530, status: '5.7.0', text: 'Authentication required' },
   // RFC 4954 section 4: not in the middle of a mail transaction.
   authenticationNotNow: { code: 503, status: '5.5.1', text: 'AUTH is not allowed in a mail transaction' },
   wrongCredentials: { code: 535, status: '5.7.8', text: 'Authentication credentials invalid' },
+  // RFC 4954 section 4 has 501 for both; the first status is that of the library.
+  malformedCredentials: { code: 501, status: '5.5.4', text: 'Authentication response can not be read' },
+  authenticationCancelled: { code: 501, status: '5.7.0', text: 'Authentication cancelled' },
   authenticationUnavailable: { code: 454, status: '4.7.0', text: 'Temporary authentication failure' },
   senderNotAllowed: { code: 553, status: '5.7.1', text: 'You may not send with this sender address' },
   badSender: { code: 553, status: '5.1.7', text: 'Sender address is not valid' },

@@ -6,9 +6,14 @@ import type { Socket } from 'node:net';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import type { SMTPServer } from 'smtp-server';
 import type { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import { offeredMechanisms, type SaslDialogue, type SaslMechanism } from '#server/accounts/sasl-login.ts';
+import { decodeResponse } from '#server/sasl/response.ts';
+import { channelBinding } from '#server/wire/channel-binding.ts';
 import { DataStream } from './data-stream.ts';
 import { replies, replyText, type Reply } from './fault-to-reply.ts';
+import type { AuthCommand } from './login.ts';
 import { authenticationOf, type SmtpOptions } from './smtp-options.ts';
+import type { SmtpServer } from './smtp-server.ts';
 
 export type Traffic = { readonly bytesRead: number; readonly bytesWritten: number };
 
@@ -23,6 +28,9 @@ const startsWithStatus = /^[245]\.\d{1,3}\.\d{1,3} /;
 
 export class SmtpConnection extends SMTPConnection {
   readonly #options: SmtpOptions;
+  readonly #listener: SmtpServer;
+  /** Says that AUTH, or the line that answered a challenge, has been dealt with. */
+  #authDone: (() => void) | null = null;
   #isDraining = false;
   #isTimingOut = false;
   #commands = 0;
@@ -33,13 +41,14 @@ export class SmtpConnection extends SMTPConnection {
   #held: Socket | null = null;
 
   constructor(
-    server: SMTPServer,
+    server: SmtpServer,
     socket: Socket,
     socketOptions: ConstructorParameters<typeof SMTPConnection>[2],
     options: SmtpOptions,
   ) {
     super(server, socket, socketOptions);
     this.#options = options;
+    this.#listener = server;
   }
 
   /** Says 421 as soon as no command is running: at once to a client that is idle. */
@@ -124,6 +133,8 @@ export class SmtpConnection extends SMTPConnection {
     const isAuthUsable = this.secure || this.#options.developmentMode;
     const { disabledCommands } = this._server.options;
     if (!isAuthUsable) this.session.disabledCommands = [...disabledCommands, 'AUTH'];
+    // The library announces one list for all of its connections, and reads it right here.
+    this._server.options.authMethods = [...this.#mechanisms()];
     super.handler_EHLO(command, callback);
     if (!isAuthUsable) delete this.session.disabledCommands;
   }
@@ -134,7 +145,67 @@ export class SmtpConnection extends SMTPConnection {
       callback();
       return;
     }
-    super.handler_AUTH(command, callback);
+    const [, name = '', initial = null, ...rest] = command.toString().trim().split(/\s+/);
+    const mechanism = this.#mechanisms().find((offered) => offered === name.toUpperCase());
+    if (!this.secure && !this.#options.developmentMode) this.#reply(replies.startTlsForAuth);
+    else if (this.session.user) this.#reply(replies.authenticatedAlready);
+    else if (mechanism === undefined) this.#reply(replies.unknownMechanism);
+    else if (rest.length > 0) this.#reply(replies.malformedCredentials);
+    else {
+      this.#authDone = callback;
+      void this.#authenticate({ mechanism, initial });
+      return;
+    }
+    callback();
+  }
+
+  /** Never rejects. */
+  async #authenticate(command: AuthCommand): Promise<void> {
+    const dialogue: SaslDialogue = {
+      protocol: 'submission',
+      remoteAddress: this.session.remoteAddress,
+      channelBinding: (name) => this.#channelBinding(name),
+      ask: (challenge) => this.#ask(challenge),
+    };
+    const { user, refusal } = await this.#listener.authenticate(command, dialogue, this.session);
+    if (user !== null) {
+      this.session.user = user;
+      this.session.transmissionType = this._transmissionType();
+      this.send(235, 'Authentication successful');
+    } else this.send(refusal.responseCode, refusal.message);
+    this.#endOfAuthLine();
+  }
+
+  /** RFC 4954 section 4: 334 with the challenge, and a line with the response, or "*". */
+  #ask(challenge: Buffer): Promise<Buffer | null> {
+    return new Promise((resolve, reject) => {
+      this._nextHandler = (line, done) => {
+        this.#authDone = done;
+        const text = line.toString('latin1').trim();
+        try {
+          resolve(text === '*' ? null : decodeResponse(text));
+        } catch (error) {
+          reject(error as Error);
+        }
+      };
+      this.send(334, challenge.toString('base64'));
+      this.#endOfAuthLine();
+    });
+  }
+
+  #endOfAuthLine(): void {
+    const done = this.#authDone;
+    this.#authDone = null;
+    done?.();
+  }
+
+  #mechanisms(): readonly SaslMechanism[] {
+    const { authenticator } = this.#listener;
+    return offeredMechanisms(authenticator, { channelBinding: (name) => this.#channelBinding(name) });
+  }
+
+  #channelBinding(name: string): Buffer | null {
+    return channelBinding(this._socket, name);
   }
 
   override handler_VRFY(_command: Buffer, callback: () => void): void {

@@ -55,7 +55,12 @@ class LibraryListener implements SmtpListener {
   constructor(options: SmtpOptions, services: SmtpServices) {
     this.#options = options;
     this.#services = services;
-    this.#server = new SmtpServer(options, services);
+    this.#server = new SmtpServer(options, services, (command, dialogue, session) =>
+      logIn(services, command, dialogue, this.#log(session)).then(
+        (user) => ({ user, refusal: null }),
+        (error: unknown) => ({ user: null, refusal: this.#refusal(error, session, 'AUTH') }),
+      ),
+    );
     this.#rules = new EnvelopeRules(services.directory, options, services.logger);
     this.#bind();
   }
@@ -98,12 +103,6 @@ class LibraryListener implements SmtpListener {
     };
     server.onSecure = (_socket, _session, done) => done();
     server.onClose = (session) => this.#closed(session);
-    server.onAuth = (given, session, done) => {
-      logIn(this.#services, given, session.remoteAddress, this.#log(session)).then(
-        (user) => done(null, { user }),
-        (error: unknown) => done(this.#refusal(error, session, 'AUTH')),
-      );
-    };
     server.onMailFrom = (address, session, done) => {
       this.#rules.checkMail(address, session).then(
         () => this.#answer('MAIL', '2', done),

@@ -1,23 +1,42 @@
 /** smtp-server's server with our bounds on connections, our TLS context and a drain. */
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { SMTPServer } from 'smtp-server';
+import { SMTPServer, type SMTPServerSession } from 'smtp-server';
 import { networkOf } from '#shared/base/ip-network.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
+import type { Authenticator } from '#server/accounts/authenticator.ts';
+import type { SaslDialogue } from '#server/accounts/sasl-login.ts';
 import type { TlsContext } from '#server/wire/tls-context.ts';
-import { replies, replyText } from './fault-to-reply.ts';
+import { replies, replyText, type SmtpRefusal } from './fault-to-reply.ts';
+import type { AuthCommand } from './login.ts';
 import { destroyIfHandshakeEnds, libraryOptions, SmtpConnection } from './smtp-connection.ts';
 import type { SmtpOptions } from './smtp-options.ts';
+import type { SmtpUser } from './transaction.ts';
 
 /** How long a client that is turned away gets to read why, in ms. */
 const refusalLingerMs = 1000;
 
-export type SmtpServerServices = { readonly tls: TlsContext; readonly logger: Logger; readonly metrics: Metrics };
+export type SmtpServerServices = {
+  readonly authenticator: Authenticator;
+  readonly tls: TlsContext;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+};
+
+/** Runs one AUTH; never rejects. */
+export type Authenticate = (
+  command: AuthCommand,
+  dialogue: SaslDialogue,
+  session: SMTPServerSession,
+) => Promise<AuthResult>;
+type AuthResult =
+  { readonly user: SmtpUser; readonly refusal: null } | { readonly user: null; readonly refusal: SmtpRefusal };
 
 export class SmtpServer extends SMTPServer {
   readonly #options: SmtpOptions;
   readonly #services: SmtpServerServices;
+  readonly authenticate: Authenticate;
   readonly #perNetwork = new Map<string, number>();
   #open = 0;
   #turningAway = 0;
@@ -26,8 +45,9 @@ export class SmtpServer extends SMTPServer {
   /** The library tells some errors twice. */
   readonly #noted = new WeakSet<Error>();
 
-  constructor(options: SmtpOptions, services: SmtpServerServices) {
+  constructor(options: SmtpOptions, services: SmtpServerServices, authenticate: Authenticate) {
     super(libraryOptions(options));
+    this.authenticate = authenticate;
     this.#options = options;
     this.#services = services;
     this.secureContext = new CurrentContext(services.tls);
@@ -46,6 +66,10 @@ export class SmtpServer extends SMTPServer {
   destroyAll(): void {
     for (const socket of this._pendingSockets.values()) socket.destroy();
     for (const connection of this.#connections()) connection.destroy();
+  }
+
+  get authenticator(): Authenticator {
+    return this.#services.authenticator;
   }
 
   get openConnections(): number {

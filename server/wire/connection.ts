@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
+import { channelBinding } from './channel-binding.ts';
 
 /** The peer went away, or had to be dropped: nothing more can be read or written. Not a bug of ours. */
 export class ConnectionLost extends Error {
@@ -74,6 +75,11 @@ export class Connection implements AsyncDisposable {
   get tlsDescription(): string | null {
     if (!(this.#socket instanceof TLSSocket)) return null;
     return `${this.#socket.getProtocol() ?? 'unknown'} ${this.#socket.getCipher().name}`;
+  }
+
+  /** See `channelBinding`. */
+  channelBinding(name: string): Buffer | null {
+    return this.#isSecure ? channelBinding(this.#socket, name) : null;
   }
 
   /** Bytes of the protocol, without TLS. */

@@ -140,11 +140,31 @@ test('a server that dies in the middle of a migration leaves it to the next, whi
   expect(rows).toEqual([{ id: 1 }]);
 });
 
-test('numbers must have no gap', async () => {
+test('a number may be left out, and none is there twice', async () => {
   const database = await emptyDatabase();
-  await writeFile(path.join(folder, '0004-fourth.sql'), '');
-  await expect(migrate(database, { folder })).rejects.toThrow('0004-fourth.sql is not number 3');
-  await rm(path.join(folder, '0004-fourth.sql'));
+  const fourth = path.join(folder, '0004-fourth.sql');
+  const again = path.join(folder, '0004-again.sql');
+  await writeFile(fourth, '');
+  expect(await migrate(database, { folder })).toEqual([1, 2, 4]);
+  await writeFile(again, '');
+  await expect(migrate(database, { folder })).rejects.toThrow('0004-fourth.sql has no number of its own');
+  await rm(again);
+  await rm(fourth);
+});
+
+test('a number that was left out and comes later is applied too', async () => {
+  const database = await emptyDatabase();
+  const [third, fourth] = ['0003-third.sql', '0004-fourth.sql'].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+  ];
+  await writeFile(fourth, '');
+  await migrate(database, { folder });
+  await writeFile(third, 'create table third (id int);');
+  await expect(checkSchema(database, { folder })).rejects.toThrow('3');
+  expect(await migrate(database, { folder })).toEqual([3]);
+  await rm(third);
+  await rm(fourth);
 });
 
 test('a database that cannot be reached is the administrator’s to mend', async () => {

@@ -7,6 +7,7 @@ import { openKeyring } from './keyring.ts';
 import type { Keyring } from './keyring.ts';
 import { hashPassword } from './password.ts';
 import { formatScramVerifier, makeScramVerifier, matchesScramVerifier, parseScramVerifier } from './scram.ts';
+import type { ScramMechanism, ScramVerifier } from './scram.ts';
 
 /** All that is kept of a password. They are made together: from one of them no other can be made later. */
 export type Verifiers = {
@@ -161,6 +162,16 @@ async function sealedSamples(db: Kysely<Database>): Promise<readonly SealedCrede
     .select(['account_id', 'id', 'scram_sha256', 'seal_key_id'])
     .orderBy('seal_key_id')
     .execute();
+}
+
+/** Throws where the keyring doesn't open it. */
+export function openScramVerifier(
+  row: Omit<SealedCredential, 'scram_sha256'> & { readonly sealed: Buffer },
+  keyring: Keyring,
+  mechanism: ScramMechanism,
+): ScramVerifier {
+  const context = sealContext(row.account_id, row.id, mechanism);
+  return parseScramVerifier(keyring.open({ keyId: row.seal_key_id, bytes: row.sealed }, context).toString());
 }
 
 function openVerifier(row: SealedCredential, keyring: Keyring): Buffer {

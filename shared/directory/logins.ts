@@ -1,4 +1,5 @@
 import type { AccountId } from '#shared/base/ids.ts';
+import type { ScramMechanism, ScramVerifier } from './scram.ts';
 
 /** Credentials of one account that are looked at in a login: hashing each takes 35 to 70 ms. */
 export const maxCredentials = 20;
@@ -40,4 +41,19 @@ export interface LoginDirectory {
    * mailboxes. Null: the domain is not ours, or the address is an alias's or of a deleted resource.
    */
   findOrMakeAccount(login: string): Promise<LoginAccount | null>;
+}
+
+/** An account with what is kept of its primary password for one SCRAM mechanism. */
+export type ScramAccount = Pick<LoginAccount, 'accountId' | 'address' | 'isSuspended'> & {
+  readonly credentialId: string;
+  readonly verifier: ScramVerifier;
+};
+
+export interface ScramDirectory {
+  /**
+   * As `LoginDirectory.accountByLogin`. Null also where the account has no password. A SCRAM exchange tells one salt,
+   * so only the primary password can be used. Throws MailError unavailable; any other error says that the keyring
+   * doesn't open the row.
+   */
+  scramByLogin(login: string, mechanism: ScramMechanism): Promise<ScramAccount | null>;
 }

@@ -13,8 +13,8 @@ const hashes = {
  * login: 16,384 are some 10 ms of a phone. They would not be enough against somebody who guesses offline, which
  * is why verifiers are sealed with the keyring as well.
  */
-const currentIterations = 16_384;
-const saltBytes = 16;
+export const currentIterations = 16_384;
+export const saltBytes = 16;
 
 /** What a stored verifier may ask of us. */
 const mostIterations = 10_000_000;

@@ -17,12 +17,17 @@ export class LineClient implements AsyncDisposable {
   }
 
   /** To a port of loopback; `isTls` from the first byte, without looking at the certificate. */
-  static async connect(port: number, isTls = false): Promise<LineClient> {
+  static async connect(port: number, isTls = false, options: tls.ConnectionOptions = {}): Promise<LineClient> {
     const socket = isTls
-      ? tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false })
+      ? tls.connect({ ...options, host: '127.0.0.1', port, rejectUnauthorized: false })
       : net.connect(port, '127.0.0.1');
     await once(socket, isTls ? 'secureConnect' : 'connect');
     return new LineClient(socket);
+  }
+
+  /** For what a test needs to know of TLS. */
+  get socket(): net.Socket {
+    return this.#socket;
   }
 
   /** Everything that came and was not yet read. */

@@ -9,6 +9,7 @@ const packages = {
   '/usr/sbin/dovecot': 'dovecot-imapd',
   '/usr/lib/postgresql/15/bin/postgres': 'postgresql-15',
   mbsync: 'isync',
+  msmtp: 'msmtp',
   neomutt: 'neomutt',
   python3: 'python3',
   swaks: 'swaks',

@@ -9,7 +9,7 @@ import { systemClock } from '#shared/base/clock.ts';
 import type { AccountId } from '#shared/base/ids.ts';
 import { createLogger } from '#shared/observe/logger.ts';
 import { createMetrics, type Metrics } from '#shared/observe/metrics.ts';
-import type { Authenticator } from '#server/accounts/authenticator.ts';
+import { noFurtherMechanisms, type Authenticator } from '#server/accounts/authenticator.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { MailStore, RecipientDirectory } from '#server/mail/ports.ts';
 import { MessageScanner } from '#server/mime/message-scanner.ts';
@@ -139,6 +139,7 @@ function directoryOf(alice: AccountId, bob: AccountId): RecipientDirectory {
 
 function authenticatorOf(alice: AccountId): Authenticator {
   return {
+    further: noFurtherMechanisms,
     async authenticate(attempt) {
       if (attempt.login === 'later@home.test') throw new MailError({ kind: 'unavailable' });
       if (attempt.login !== 'alice@home.test') return { ok: false, reason: 'no-such-account' };

@@ -6,7 +6,7 @@ import { systemClock } from '#shared/base/clock.ts';
 import type { AccountId } from '#shared/base/ids.ts';
 import { createMetrics } from '#shared/observe/metrics.ts';
 import { createLogger } from '#shared/observe/logger.ts';
-import type { Authenticator } from '#server/accounts/authenticator.ts';
+import { noFurtherMechanisms, type Authenticator } from '#server/accounts/authenticator.ts';
 import { ImapListener } from '#server/imap/session/imap-listener.ts';
 import { defaultImapPolicy, type ImapPolicy, type ImapServices } from '#server/imap/state/services.ts';
 import { MailError, type MailFault } from '#server/mail/mail-error.ts';
@@ -110,6 +110,7 @@ export class ImapUnderTest implements AsyncDisposable {
 
 function onlyBob(accountId: AccountId): Authenticator {
   return {
+    further: noFurtherMechanisms,
     authenticate: (attempt) => {
       if (attempt.login.toLowerCase() === 'down@example.net') {
         return Promise.reject(new MailError({ kind: 'unavailable' }));

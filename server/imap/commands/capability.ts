@@ -1,3 +1,4 @@
+import { offeredMechanisms, type SaslMechanism } from '#server/accounts/sasl-login.ts';
 import { capabilityResponse } from '../grammar/response.ts';
 import type { ImapSession } from '../state/session.ts';
 import { ok, type Outcome } from './outcome.ts';
@@ -23,14 +24,22 @@ export function mayStartTls(session: ImapSession): boolean {
   return !session.connection.isSecure && session.services.tls !== null;
 }
 
+/** What AUTHENTICATE takes now; the command LOGIN stands in for the mechanism of that name. */
+export function mechanisms({ services, connection }: ImapSession): readonly SaslMechanism[] {
+  const offered = offeredMechanisms(services.authenticator, {
+    channelBinding: (name) => connection.channelBinding(name),
+  });
+  return offered.filter((name) => name !== 'LOGIN');
+}
+
 /** RFC 3501 section 6.1.1: the names that hold in the session's present state. */
 export function capabilities(session: ImapSession): readonly string[] {
   const isBeforeLogin = session.state.at === 'not-authenticated';
-  const login = mayLogIn(session) ? 'AUTH=PLAIN' : 'LOGINDISABLED';
+  const login = mayLogIn(session) ? mechanisms(session).map((name) => `AUTH=${name}`) : ['LOGINDISABLED'];
   return [
     ...always,
     ...(isBeforeLogin && mayStartTls(session) ? ['STARTTLS'] : []),
-    ...(isBeforeLogin ? [login] : []),
+    ...(isBeforeLogin ? login : []),
     // Also before the login: clients that ask only once decide by it what to use.
     ...authenticated,
   ];

@@ -1,10 +1,11 @@
 /** LOGIN and AUTHENTICATE (RFC 3501 sections 6.2.2 and 6.2.3, RFC 4959). */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodePlain, type PasswordCredentials } from '#server/sasl/plain.ts';
+import { runSasl, SaslCancelled, type SaslDialogue, type SaslOutcome } from '#server/accounts/sasl-login.ts';
+import { decodeResponse } from '#server/sasl/response.ts';
 import { SyntaxFault } from '#shared/text/scanner.ts';
 import { conditionResponse } from '../grammar/response.ts';
 import type { ImapSession } from '../state/session.ts';
-import { capabilities, mayLogIn } from './capability.ts';
+import { capabilities, mayLogIn, mechanisms } from './capability.ts';
 import type { CommandOf } from './command-of.ts';
 import { bad, no, ok, type Outcome } from './outcome.ts';
 
@@ -13,29 +14,47 @@ const needsTls = no('Use STARTTLS first: a password must not be sent in clear', 
 
 export async function loginCommand(session: ImapSession, { user, password }: CommandOf<'LOGIN'>): Promise<Outcome> {
   if (!mayLogIn(session)) return needsTls;
-  return verify(session, { login: user, password }, 'LOGIN');
+  const { authenticator } = session.services;
+  const { remoteAddress } = session.connection;
+  const attempt = { login: user, password, protocol: 'imap', mechanism: 'LOGIN', remoteAddress } as const;
+  return settle(session, 'LOGIN', { login: user, outcome: await authenticator.authenticate(attempt) });
 }
 
 export async function authenticateCommand(
   session: ImapSession,
-  { mechanism, initialResponse }: CommandOf<'AUTHENTICATE'>,
+  { mechanism: name, initialResponse }: CommandOf<'AUTHENTICATE'>,
 ): Promise<Outcome> {
-  if (mechanism.toUpperCase() !== 'PLAIN') return no('This mechanism is not offered', 'CANNOT');
+  const mechanism = [...mechanisms(session), 'LOGIN' as const].find((offered) => offered === name.toUpperCase());
+  if (mechanism === undefined) return no('This mechanism is not offered', 'CANNOT');
   if (!mayLogIn(session)) return needsTls;
-  const response = initialResponse ?? (await askForResponse(session));
-  if (response === null) return bad('AUTHENTICATE aborted');
+  const { authenticator } = session.services;
   try {
-    return await verify(session, decodePlain(response), 'PLAIN');
+    const initial = initialResponse === null ? null : decodeResponse(initialResponse);
+    return await settle(session, mechanism, await runSasl(mechanism, initial, authenticator, dialogueOf(session)));
   } catch (error) {
-    if (error instanceof SyntaxFault) return bad(`AUTHENTICATE PLAIN: expected ${error.rule}`);
+    if (error instanceof SaslCancelled) return bad('AUTHENTICATE aborted');
+    if (error instanceof SyntaxFault) return bad(`AUTHENTICATE ${mechanism}: expected ${error.rule}`);
     throw error;
   }
 }
 
+function dialogueOf(session: ImapSession): SaslDialogue {
+  const { connection } = session;
+  return {
+    protocol: 'imap',
+    remoteAddress: connection.remoteAddress,
+    channelBinding: (binding) => connection.channelBinding(binding),
+    ask: async (challenge) => {
+      const line = await askForResponse(session, challenge);
+      return line === null ? null : decodeResponse(line);
+    },
+  };
+}
+
 /** Null: the client gave up (RFC 3501 section 6.2.2, "*"). */
-async function askForResponse(session: ImapSession): Promise<string | null> {
+async function askForResponse(session: ImapSession, challenge: Buffer): Promise<string | null> {
   session.expectLine();
-  await session.continue('');
+  await session.continue(challenge.toString('base64'));
   const frame = await session.nextFrame(session.services.policy.loginTimeoutMs);
   if (typeof frame === 'string') return null;
   if (frame.kind === 'fault' && frame.close) await session.bye('The command can not be read');
@@ -44,14 +63,7 @@ async function askForResponse(session: ImapSession): Promise<string | null> {
   return line === '*' ? null : line;
 }
 
-async function verify(
-  session: ImapSession,
-  { login, password }: PasswordCredentials,
-  mechanism: 'PLAIN' | 'LOGIN',
-): Promise<Outcome> {
-  const { authenticator } = session.services;
-  const { remoteAddress } = session.connection;
-  const outcome = await authenticator.authenticate({ login, password, protocol: 'imap', mechanism, remoteAddress });
+async function settle(session: ImapSession, mechanism: string, { login, outcome }: SaslOutcome): Promise<Outcome> {
   if (!outcome.ok) {
     session.logger.info({ event: 'auth.fail', login, mechanism, reason: outcome.reason }, 'login refused');
     return refuse(session);

@@ -1,0 +1,60 @@
+/** SCRAM against the directory. Invariant: a name that nobody has is answered like any other, the same at each try. */
+import type { Keyring } from '#shared/directory/keyring.ts';
+import type { CredentialKey, ScramAccount, ScramDirectory } from '#shared/directory/logins.ts';
+import { currentIterations, saltBytes } from '#shared/directory/scram.ts';
+import type { Metrics } from '#shared/observe/metrics.ts';
+import type { LoginOutcome, ScramAttempt, ScramExchange, ScramLogins } from './authenticator.ts';
+
+const mechanisms = { sha256: 'SCRAM-SHA-256', sha1: 'SCRAM-SHA-1' } as const;
+
+export type ScramLoginsOptions = {
+  readonly directory: ScramDirectory;
+  readonly keyring: Keyring;
+  readonly metrics: Pick<Metrics, 'authAttempts'>;
+  /** Says that a credential was used. */
+  readonly noteUse: (key: CredentialKey) => void;
+};
+
+export function createScramLogins({ directory, keyring, metrics, noteUse }: ScramLoginsOptions): ScramLogins {
+  return {
+    async begin(attempt) {
+      const { login, protocol, mechanism, hash } = attempt;
+      const count = (outcome: string): void => metrics.authAttempts.inc({ protocol, mechanism, outcome });
+      const account = await found(directory, attempt).catch((error: unknown) => {
+        count('unavailable');
+        throw error;
+      });
+      const outcomeOf = (isProven: boolean): LoginOutcome => {
+        if (account === null) return { ok: false, reason: 'no-such-account' };
+        if (!isProven) return { ok: false, reason: 'wrong-password' };
+        // Said only to who knows the password.
+        if (account.isSuspended) return { ok: false, reason: 'suspended' };
+        noteUse({ accountId: account.accountId, id: account.credentialId });
+        return { ok: true, accountId: account.accountId, address: account.address };
+      };
+      return {
+        keys: account?.verifier ?? decoy(keyring, login, hash),
+        settle(isProven) {
+          const outcome = outcomeOf(isProven);
+          count(outcome.ok ? 'ok' : outcome.reason);
+          return outcome;
+        },
+      };
+    },
+  };
+}
+
+function found(directory: ScramDirectory, { login, hash }: ScramAttempt): Promise<ScramAccount | null> {
+  return directory.scramByLogin(login, mechanisms[hash]);
+}
+
+/** A salt as lasting as a real one, and keys that nobody knows a password for. */
+function decoy(keyring: Keyring, login: string, hash: ScramAttempt['hash']): ScramExchange['keys'] {
+  const made = (what: string): Buffer => keyring.tag(keyring.activeId, login.toLowerCase(), `scram ${hash} ${what}`);
+  return {
+    iterations: currentIterations,
+    salt: made('salt').subarray(0, saltBytes),
+    storedKey: made('stored key').subarray(0, hash === 'sha256' ? 32 : 20),
+    serverKey: made('server key'),
+  };
+}
