@@ -88,7 +88,7 @@ export async function openMailService(
   const smtp: SmtpServices = {
     store,
     spools,
-    directory: createPgDirectory(database.db),
+    directory: stack.use(createPgDirectory(database)),
     authenticator,
     tls,
     clock,

@@ -188,6 +188,8 @@ export type RecipientVerdict =
 export interface RecipientDirectory {
   /** `declaredBytes` is MAIL's SIZE, 0 where none was given. Throws unavailable when the directory can't be read. */
   resolveRecipient(address: string, declaredBytes: number): Promise<RecipientVerdict>;
+  /** `resolveRecipient` will be called for each of these soon, one after the other: they may be read together now. */
+  expectRecipients(addresses: readonly string[]): void;
   /**
    * "postmaster" of the oldest of our domains that has this address, else of the oldest whose catch-all would take it.
    * Null: there is none. Throws unavailable when the directory can't be read.

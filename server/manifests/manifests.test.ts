@@ -82,7 +82,8 @@ async function logIn(login: string, password: string): Promise<boolean> {
 }
 
 async function recipients(address: string): Promise<readonly string[]> {
-  const verdict = await createPgDirectory(database.db).resolveRecipient(address, 0);
+  await using directory = createPgDirectory(database);
+  const verdict = await directory.resolveRecipient(address, 0);
   return verdict.kind === 'local' ? verdict.accounts.map((account) => account.address).toSorted() : [verdict.kind];
 }
 

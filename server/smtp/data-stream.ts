@@ -19,10 +19,10 @@ export class DataStream extends SMTPStream {
   /** "." or ".\r" at the start of a line: perhaps the end of the message. */
   #held: Buffer | null = null;
   /** Called before and after each piece of input; what it holds may be several commands, or the end of a message. */
-  onBurst: { readonly begin: () => void; readonly end: () => void } | null = null;
+  onBurst: { readonly begin: (input: Buffer, isMessage: boolean) => void; readonly end: () => void } | null = null;
 
   override _write(chunk: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.onBurst?.begin();
+    this.onBurst?.begin(chunk, this._dataMode);
     super._write(chunk, encoding, (error) => {
       this.onBurst?.end();
       done(error);

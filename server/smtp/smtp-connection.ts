@@ -24,6 +24,9 @@ export function trafficOf(session: object): Traffic {
   return traffic.get(session) ?? { bytesRead: 0, bytesWritten: 0 };
 }
 
+const recipientCommand = /^RCPT TO:<([^<>\r\n]+)>/gim;
+/** Bytes of "RCPT TO:<a@b>" with its CRLF. */
+const shortestRecipient = 15;
 const startsWithStatus = /^[245]\.\d{1,3}\.\d{1,3} /;
 
 export class SmtpConnection extends SMTPConnection {
@@ -79,7 +82,13 @@ export class SmtpConnection extends SMTPConnection {
 
   override _createParser(): SMTPStream {
     const parser = new DataStream();
-    parser.onBurst = { begin: () => this.#hold(), end: () => this.#flush() };
+    parser.onBurst = {
+      begin: (input, isMessage) => {
+        this.#hold();
+        if (!isMessage) this.#lookAhead(input);
+      },
+      end: () => this.#flush(),
+    };
     parser.oncommand = (command, callback) => this._onCommand(command, callback);
     parser.on('error', (error) => this.send(421, `Error: ${error.message}`));
     // The peer ended its side, and everything it sent before has its answer.
@@ -252,6 +261,19 @@ export class SmtpConnection extends SMTPConnection {
     if (this.#held !== null || this._upgrading) return;
     this.#held = this._socket;
     this.#held.cork();
+  }
+
+  /** Of recipients that come together none waits for the look-up of the one before it. */
+  #lookAhead(input: Buffer): void {
+    if (input.length < 2 * shortestRecipient || !this.hostNameAppearsAs || this.#isDraining) return;
+    if (!this._server.options.authOptional && !this.session.user) return;
+    const addresses = input
+      .toString()
+      .matchAll(recipientCommand)
+      .take(this.#options.maxRecipients)
+      .map(([, address]) => address as string)
+      .toArray();
+    if (addresses.length > 1) this.#listener.directory.expectRecipients(addresses);
   }
 
   #flush(): void {

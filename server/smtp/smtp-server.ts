@@ -7,6 +7,7 @@ import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import type { Authenticator } from '#server/accounts/authenticator.ts';
 import type { SaslDialogue } from '#server/accounts/sasl-login.ts';
+import type { RecipientDirectory } from '#server/mail/ports.ts';
 import type { TlsContext } from '#server/wire/tls-context.ts';
 import { replies, replyText, type SmtpRefusal } from './fault-to-reply.ts';
 import type { AuthCommand } from './login.ts';
@@ -19,6 +20,7 @@ const refusalLingerMs = 1000;
 
 export type SmtpServerServices = {
   readonly authenticator: Authenticator;
+  readonly directory: Pick<RecipientDirectory, 'expectRecipients'>;
   readonly tls: TlsContext;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -70,6 +72,10 @@ export class SmtpServer extends SMTPServer {
 
   get authenticator(): Authenticator {
     return this.#services.authenticator;
+  }
+
+  get directory(): SmtpServerServices['directory'] {
+    return this.#services.directory;
   }
 
   get openConnections(): number {

@@ -89,6 +89,7 @@ export function createMemoryDirectory(contents: MemoryDirectoryContents): Memory
       if (!address) return { kind: 'unknown' };
       return recipientVerdict(resolveRecipient(address, facts), accounts, declaredBytes);
     },
+    expectRecipients: () => undefined,
     findPostmaster: () => Promise.resolve(oldestPostmaster(contents, addresses)),
     async maySendAs(accountId, text) {
       const address = parseAddress(text);

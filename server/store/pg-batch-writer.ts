@@ -5,6 +5,7 @@ import type pg from 'pg';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import { classifyPgError, isConnectionLoss, isLockTimeout } from '#shared/db/pg-error.ts';
 import { int8Array } from './binary-array.ts';
+import { KeptConnection } from './kept-connection.ts';
 import { encodeBatch, storeBatchStatement, type BatchAnswer, type BatchJob } from './pg-batch.ts';
 
 /** How long the outcome of a batch is looked for after its connection was lost. */
@@ -24,11 +25,10 @@ export const writerSettings = {
 };
 
 export class BatchWriter implements AsyncDisposable {
-  readonly #database: PostgresDatabase;
-  #client: pg.Client | null = null;
+  readonly #connection: KeptConnection;
 
   constructor(database: PostgresDatabase) {
-    this.#database = database;
+    this.#connection = new KeptConnection(database, 'delivery', writerSettings);
   }
 
   /** Jobs of accounts that others write to are answered as busy. NotCommitted: it is certain that it never will be. */
@@ -64,9 +64,8 @@ export class BatchWriter implements AsyncDisposable {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#client?.end();
-    this.#client = null;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#connection[Symbol.asyncDispose]();
   }
 
   async #commit(
@@ -75,12 +74,12 @@ export class BatchWriter implements AsyncDisposable {
   ): Promise<BatchAnswer> {
     const id = randomUUID();
     const statement = { ...storeBatchStatement, values: [...encodeBatch(id, jobs)] };
-    const client = await this.#connection();
+    const client = await this.#connection.get();
     try {
       return await run(client, statement);
     } catch (error) {
       if (!isConnectionLoss(error)) throw error;
-      this.#drop(client);
+      this.#connection.drop(client);
       const answer = await this.#outcome(id, error);
       // It may be tried again.
       if (answer === null) throw new NotCommitted(error);
@@ -96,8 +95,9 @@ export class BatchWriter implements AsyncDisposable {
   async #outcome(id: string, lost: unknown): Promise<BatchAnswer | null> {
     const deadline = performance.now() + outcomeDeadlineMs;
     for (let attempt = 1; ; attempt++) {
+      let client: pg.Client | null = null;
       try {
-        const client = await this.#connection();
+        client = await this.#connection.get();
         await client.query('begin');
         await client.query(`set local statement_timeout = ${outcomeDeadlineMs}`);
         await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [id]);
@@ -109,27 +109,12 @@ export class BatchWriter implements AsyncDisposable {
         await client.query('commit');
         return rows[0]?.result ?? null;
       } catch (error) {
-        if (this.#client) this.#drop(this.#client);
+        if (client) this.#connection.drop(client);
         if (classifyPgError(error).kind !== 'unavailable') throw error;
         if (performance.now() > deadline) throw lost;
       }
       await sleep(Math.min(1000, 20 * 2 ** attempt));
     }
-  }
-
-  async #connection(): Promise<pg.Client> {
-    if (this.#client) return this.#client;
-    const client = await this.#database.connect('delivery', writerSettings);
-    client.on('end', () => {
-      if (this.#client === client) this.#client = null;
-    });
-    this.#client = client;
-    return client;
-  }
-
-  #drop(client: pg.Client): void {
-    if (this.#client === client) this.#client = null;
-    void client.end().catch(() => undefined);
   }
 }
 

@@ -7,20 +7,24 @@ import { canonicalAddress, parseAddress } from '#shared/text/address.ts';
 import type { MailAddress } from '#shared/text/address.ts';
 import { createMemoryDirectory } from '#server/store/memory-directory.ts';
 import type { MemoryDirectoryContents } from '#server/store/memory-directory.ts';
-import { createPgDirectory, recipientFacts } from '#server/store/pg-directory.ts';
+import { createPgDirectory } from '#server/store/pg-directory.ts';
 import { createPgLoginDirectory, loginRows } from '#server/store/pg-directory-logins.ts';
+import { recipientAccounts, recipientFacts } from '#server/store/pg-recipient-facts.ts';
 import { createTestDatabase } from '../harness/database.ts';
 import type { TestDatabase } from '../harness/database.ts';
 import { directoryContract } from './directory.ts';
 
 let server: TestDatabase;
 let database: PostgresDatabase;
+let recipients: ReturnType<typeof createPgDirectory>;
 
 beforeAll(async () => {
   server = await createTestDatabase();
   database = createDatabase({ url: server.url });
+  recipients = createPgDirectory(database);
 });
 afterAll(async () => {
+  await recipients[Symbol.asyncDispose]();
   await database[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();
 });
@@ -39,7 +43,7 @@ directoryContract('in Postgres', async (contents) => {
   const { db } = database;
   const accounts = await fill(contents);
   return {
-    recipients: createPgDirectory(db),
+    recipients,
     logins: createPgLoginDirectory(db),
     accountId: (address) => {
       const id = accounts.get(address);
@@ -60,12 +64,12 @@ directoryContract('in Postgres', async (contents) => {
 
 test('a database that can’t be reached is "unavailable", never "unknown"', async () => {
   await using closed = createDatabase({ url: 'postgres://postgres@127.0.0.1:1/none' });
-  const recipients = createPgDirectory(closed.db);
+  await using unreachable = createPgDirectory(closed);
   const logins = createPgLoginDirectory(closed.db);
   const unavailable = { fault: { kind: 'unavailable' } };
-  await expect(recipients.resolveRecipient('alice@example.org', 0)).rejects.toMatchObject(unavailable);
-  await expect(recipients.maySendAs(1n as AccountId, 'alice@example.org')).rejects.toMatchObject(unavailable);
-  await expect(recipients.findPostmaster()).rejects.toMatchObject(unavailable);
+  await expect(unreachable.resolveRecipient('alice@example.org', 0)).rejects.toMatchObject(unavailable);
+  await expect(unreachable.maySendAs(1n as AccountId, 'alice@example.org')).rejects.toMatchObject(unavailable);
+  await expect(unreachable.findPostmaster()).rejects.toMatchObject(unavailable);
   await expect(logins.accountByLogin('alice@example.org')).rejects.toMatchObject(unavailable);
   await expect(logins.findOrMakeAccount('alice@example.org')).rejects.toMatchObject(unavailable);
 });
@@ -99,8 +103,12 @@ test('RCPT and login find one of many addresses through the indexes', async () =
     await sql`analyze ${sql.table(table)}`.execute(db);
   }
   const address = { localPart: 'u77+x', domain: 'example.org' };
-  for (const query of [recipientFacts(address), loginRows({ ...address, localPart: 'u77' })]) {
-    const { sql: text, parameters } = query.compile(db);
+  const login = loginRows({ ...address, localPart: 'u77' }).compile(db);
+  for (const { text, values: parameters = [] } of [
+    recipientAccounts([address]),
+    recipientFacts([address]),
+    { text: login.sql, values: [...login.parameters] },
+  ]) {
     const plain = text.replaceAll(/\$(\d+)/g, (_, n: string) => literal(parameters[Number(n) - 1]));
     const { rows } = await sql<Record<string, string>>`explain ${sql.raw(plain)}`.execute(db);
     const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
@@ -110,6 +118,7 @@ test('RCPT and login find one of many addresses through the indexes', async () =
 });
 
 function literal(value: unknown): string {
+  if (Array.isArray(value)) return `'{${value.join()}}'`;
   return typeof value === 'number' ? String(value) : `'${value as string}'`;
 }
 

@@ -70,7 +70,7 @@ export function directoryContract(
     const addressesOf = (verdict: RecipientVerdict): readonly string[] =>
       verdict.kind === 'local' ? verdict.accounts.map(({ address }) => address).toSorted() : [verdict.kind];
 
-    test.each([
+    const expectations: readonly (readonly [address: string, leadsTo: readonly string[]])[] = [
       ['alice@example.org', ['alice@example.org']],
       ['ALICE@EXAMPLE.ORG', ['alice@example.org']],
       ['sales@example.org', ['alice@example.org']],
@@ -103,9 +103,19 @@ export function directoryContract(
       ['nobody@closed.test', ['suspended']],
       ['alice@remote.test', ['remote']],
       ['alice@[127.0.0.1]', ['remote']],
-    ])('%s: %j', async (address, expected) => {
+    ];
+
+    test.each(expectations)('%s: %j', async (address, expected) => {
       const { recipients } = await make(contents);
       expect(addressesOf(await recipients.resolveRecipient(address, 0))).toEqual(expected);
+    });
+
+    test.each(['asked at the same time', 'announced, then asked'])('all of them, %s', async (how) => {
+      const { recipients } = await make(contents);
+      const addresses = expectations.map(([address]) => address);
+      if (how !== 'asked at the same time') recipients.expectRecipients(addresses);
+      const verdicts = await Promise.all(addresses.map((address) => recipients.resolveRecipient(address, 0)));
+      expect(verdicts.map(addressesOf)).toEqual(expectations.map(([, leadsTo]) => leadsTo));
     });
 
     test('the declared size counts against the quota', async () => {
