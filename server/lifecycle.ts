@@ -58,6 +58,17 @@ export function firstStopSignal(): Promise<NodeJS.Signals> {
   });
 }
 
+/** After `firstStopSignal`: does `last` when the next one comes, which then ends the process all the same. */
+export function onSecondSignal(last: () => void): void {
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(name, () => {
+      last();
+      process.removeAllListeners(name);
+      process.kill(process.pid, name);
+    });
+  }
+}
+
 /**
  * A promise nobody handled, an error nobody caught: the state of the program is unknown, so it is logged and the
  * process ends with exit code 1. Whoever runs it starts it again; what was answered is committed.

@@ -2,9 +2,10 @@
 import process from 'node:process';
 import { systemClock } from '#shared/base/clock.ts';
 import type { LoadedConfig, ServerConfig } from '#shared/config/server-config.ts';
-import { createLogger, type Logger, type LogLevel } from '#shared/observe/logger.ts';
+import type { Logger } from '#shared/observe/logger.ts';
 import { startServer, type RunningServer } from './compose.ts';
-import { endOnUnexpectedErrors, endSoon, firstStopSignal } from './lifecycle.ts';
+import { endOnUnexpectedErrors, endSoon, firstStopSignal, onSecondSignal } from './lifecycle.ts';
+import { createProcessLogger } from './process-logger.ts';
 import { version } from './version.ts';
 import { welcome, type LocalLogin } from './welcome.ts';
 
@@ -13,12 +14,12 @@ const lingerMs = 2_000;
 
 /** Runs until the first SIGTERM or SIGINT; resolves with the exit code. ProgramFault: it could not start. */
 export async function runServer({ config, warnings }: LoadedConfig): Promise<number> {
-  const isTerminal = process.stdout.isTTY;
-  const logger = createLogger({ level: logLevel(config.logLevel), format: logFormat(config, isTerminal) });
+  const logger = createProcessLogger(config);
   endOnUnexpectedErrors(logger);
   const stopSignal = firstStopSignal();
   for (const warning of warnings) logger.warn({ event: 'config.warning' }, warning);
-  logger.info({ event: 'server.starting', version, roles: config.roles, local: config.isLocal }, 'starting');
+  const { roles, isLocal: local, processes } = config;
+  logger.info({ event: 'server.starting', version, roles, local, processes }, 'starting');
   await serve(config, logger, stopSignal);
   endSoon(logger, lingerMs);
   return 0;
@@ -30,6 +31,7 @@ async function serve(config: ServerConfig, logger: Logger, stopSignal: Promise<N
   const signal = await stopSignal;
   logger.info({ event: 'server.signal', signal }, 'stopping; a second signal ends at once');
   endSoon(logger, config.graceSeconds * 1000 + lingerMs);
+  onSecondSignal(() => server.abandon());
   await server.stop();
   logger.info({ event: 'server.stopped' }, 'stopped');
 }
@@ -39,13 +41,4 @@ function logins({ manifests }: RunningServer): readonly LocalLogin[] {
   return (manifests?.accounts ?? []).flatMap(({ address, password, isSuspended }) =>
     password === null || isSuspended ? [] : [{ address, password }],
   );
-}
-
-function logLevel(level: ServerConfig['logLevel']): LogLevel {
-  return level === 'warning' ? 'warn' : level;
-}
-
-function logFormat({ logFormat: format }: ServerConfig, isTerminal: boolean): 'json' | 'text' {
-  if (format === 'auto') return isTerminal ? 'text' : 'json';
-  return format;
 }

@@ -13,8 +13,10 @@ function options(): HttpServerOptions {
     host: '127.0.0.1',
     port: 0,
     health,
-    metrics,
-    sample: () => metrics.spoolBytes.set(7),
+    printMetrics: () => {
+      metrics.spoolBytes.set(7);
+      return metrics.registry.metrics();
+    },
     info: {
       name: 'Postrider',
       version: '1.2.3',

@@ -3,9 +3,9 @@
  * secret, and nothing a client sends is used but method and path.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { Registry } from 'prom-client';
 import type { Health } from '#shared/observe/health.ts';
 import type { Logger } from '#shared/observe/logger.ts';
-import type { Metrics } from '#shared/observe/metrics.ts';
 
 /** `GET /api/v1/info`: what anybody may know. */
 export type ServerInfo = {
@@ -28,9 +28,8 @@ export type HttpServerOptions = {
   /** 0: any free port, see `port`. */
   readonly port: number;
   readonly health: Health;
-  readonly metrics: Metrics;
-  /** Called before metrics are printed, for those that are looked up and not counted. */
-  readonly sample: () => void;
+  /** What `/metrics` prints, in Prometheus' text format. */
+  readonly printMetrics: () => Promise<string>;
   readonly info: ServerInfo;
   readonly logger: Logger;
   /** Turns an error of `listen` into what the person who runs the program is told. */
@@ -97,7 +96,7 @@ export class HttpServer implements AsyncDisposable {
   }
 
   async #answer(request: IncomingMessage): Promise<Answer> {
-    const { health, metrics, info } = this.#options;
+    const { health, printMetrics, info } = this.#options;
     const [path] = (request.url ?? '/').split('?');
     if (request.method !== 'GET' && request.method !== 'HEAD') return problem(405, 'Only GET and HEAD are served.');
     switch (path) {
@@ -109,8 +108,7 @@ export class HttpServer implements AsyncDisposable {
         return json(report.isReady ? 200 : 503, report);
       }
       case '/metrics':
-        this.#options.sample();
-        return { status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() };
+        return { status: 200, type: Registry.PROMETHEUS_CONTENT_TYPE, body: await printMetrics() };
       case '/api/v1/info':
         return json(200, info);
       default:

@@ -17,6 +17,8 @@ export type Logger = pino.Logger;
 export type LoggerOptions = {
   readonly level: LogLevel;
   readonly format: LogFormat;
+  /** Several processes write to the same standard output: no line may land in the middle of another's. */
+  readonly isShared?: boolean;
   /** Where lines go; standard output when left out. */
   readonly write?: (line: string) => void;
 };
@@ -48,10 +50,13 @@ export function createLogger(options: LoggerOptions): Logger {
   );
 }
 
-function destination({ format, write }: LoggerOptions): pino.DestinationStream {
+/** POSIX: what is written to a pipe at once, of at most so many bytes, stays together (PIPE_BUF on Linux). */
+const togetherBytes = 4096;
+
+function destination({ format, write, isShared = false }: LoggerOptions): pino.DestinationStream {
   const render = format === 'text' ? formatLogLine : (line: string) => line;
   if (write !== undefined) return { write: (line) => write(render(line)) };
-  const stdout = pino.destination({ dest: 1, sync: false });
+  const stdout = pino.destination({ dest: 1, sync: false, ...(isShared && { maxWrite: togetherBytes }) });
   const stream: FlushableStream = {
     write: (line) => stdout.write(render(line)),
     flush: (done) => stdout.flush(done),

@@ -12,6 +12,8 @@ type Row =
       readonly name: string;
       readonly help: string;
       readonly labels: readonly string[];
+      /** How several processes of one server become one figure; their sum when left out. */
+      readonly across?: 'min' | 'max';
     }
   | {
       readonly type: 'histogram';
@@ -148,6 +150,7 @@ export const metricTable = {
     name: 'postrider_database_up',
     help: '1 while the database answers, else 0.',
     labels: [],
+    across: 'min',
   },
   deliveryRetries: {
     type: 'counter',
@@ -210,23 +213,31 @@ export const metricTable = {
     help: 'Manifests reconciled, by kind and outcome (ok, refused, failed).',
     labels: ['kind', 'outcome'],
   },
-  manifests: {
+  processes: {
+    type: 'gauge',
+    name: 'postrider_processes',
+    help: 'Server processes that share the listeners and are ready; 0 with PROCESSES=1.',
+    labels: [],
+  },
+  processDeaths: {
     type: 'counter',
-    name: 'postrider_manifests_total',
-    help: 'Manifests reconciled, by kind and outcome (ok, refused, failed).',
-    labels: ['kind', 'outcome'],
+    name: 'postrider_process_deaths_total',
+    help: 'Server processes that ended by themselves and were started again.',
+    labels: [],
   },
   certificateExpiry: {
     type: 'gauge',
     name: 'postrider_certificate_expiry_timestamp_seconds',
     help: 'When the certificate in use ends, in seconds since 1970.',
     labels: [],
+    across: 'min',
   },
   info: {
     type: 'gauge',
     name: 'postrider_info',
     help: 'Always 1; the labels say which version runs and whether in development mode.',
     labels: ['version', 'development'],
+    across: 'max',
   },
 } as const satisfies Record<string, Row>;
 
@@ -259,7 +270,7 @@ function createMetric(row: Row, registry: Registry): Counter | Gauge | Histogram
     case 'counter':
       return new Counter(common);
     case 'gauge':
-      return new Gauge(common);
+      return new Gauge({ ...common, aggregator: row.across ?? 'sum' });
     case 'histogram':
       return new Histogram({ ...common, buckets: [...row.buckets] });
     default:
