@@ -264,8 +264,8 @@ export interface Notices {
   build(notice: Notice): Promise<SpooledMessage>;
 }
 
-/** Recipients in the queue. `expired`, `failed`, `cancelled` are dead letters' reasons, not states. */
-export type QueueState = 'queued' | 'held' | 'notify' | 'dead' | 'captured';
+/** Of a recipient. `expired`, `failed` and the like are reasons of dead ones, not states. */
+export type QueueState = 'queued' | 'held' | 'dead' | 'captured';
 
 /** Recipients that match all that is given. */
 export type QueueFilter = {

@@ -1,6 +1,7 @@
 /** Every table of the database as Kysely sees it. int8 comes as bigint (client.ts); modseqs, UIDs and sizes are made numbers by the store's row mappers. */
 import type { DirectoryTables } from './directory-tables.ts';
 import type { MailTables } from './mail-tables.ts';
+import type { OutboundTables } from './outbound-tables.ts';
 
 /** One row a migration that was applied. Made by migrate.ts itself. */
 type SchemaStateTable = {
@@ -12,4 +13,4 @@ type SchemaStateTable = {
   readonly oldest_server: number;
 };
 
-export type Database = DirectoryTables & MailTables & { readonly schema_state: SchemaStateTable };
+export type Database = DirectoryTables & MailTables & OutboundTables & { readonly schema_state: SchemaStateTable };

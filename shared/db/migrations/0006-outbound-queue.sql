@@ -291,7 +291,7 @@ begin
   update outbound_destination d
     set next_due = case
         when d.id <> all (_alone) then greatest(clock_timestamp() + interval '200 milliseconds', d.blocked_until, d.rate_at)
-        when n.due_at is not null then greatest(n.due_at, d.blocked_until, d.rate_at)
+        when n.due_at is not null then greatest(n.due_at, now(), d.blocked_until, d.rate_at)
         when n.is_full then null
         else d.marked_at + interval '61 seconds'
       end
@@ -373,64 +373,63 @@ begin
     where n.taken > 0;
 end $$;
 
--- What comes after a lane's batch: the next one (_rows above 0), or the lane is given back.
---   _token        of the batch that has ended; all of its recipients must have been settled
---   _high …       the marks that the worker knows
---   _rise         how much more lanes the destination bears; _fall: by which factor fewer
---   _blocked_ms   how long nothing goes there; null: it is not blocked. _reason: why
--- Returns the new batches. A lane whose worker was given up is not there any more and is left out.
+-- The next batch of lanes whose last one has been settled. Marks: those that the worker knows. A lane that gets none is
+-- kept, empty; none is given where the destination is blocked, limited in its pace, or bears fewer lanes by now.
 create function outbound_next(
-  _worker uuid, _token int8[], _rows int4[], _high timestamptz[], _normal timestamptz[], _low timestamptz[],
-  _rise real[], _fall real[], _blocked_ms int8[], _reason text[]
+  _worker uuid, _token int8[], _rows int4, _high timestamptz[], _normal timestamptz[], _low timestamptz[]
 ) returns table (old_token int8, token int8, high timestamptz, normal timestamptz, low timestamptz) language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
-  _is_known bool;
   _old int8[];
   _new int8[];
   _id int8[];
-  _limit int4[];
   _mark0 timestamptz[];
   _mark1 timestamptz[];
   _mark2 timestamptz[];
   _taken int4[];
 begin
   perform from outbound_worker where id = _worker for key share;
-  _is_known := found;
-  -- Those that go on, as long as nobody else has slowed down or blocked the destination.
-  with gone as (
-    delete from outbound_lane l
-      using unnest(_token, _rows) n (token, most) where l.token = n.token and l.worker_id = _worker and n.most > 0 and _is_known
-        and exists (select from outbound_destination d where d.id = l.destination_id
-          and d.lanes <= least(d.max_lanes, greatest(1, floor(d.bearable))) and d.per_minute is null
-          and (d.blocked_until is null or d.blocked_until < now()))
-      returning l.token, l.destination_id
-  )
-  select array_agg(g.token), array_agg(nextval('outbound_lane_token_seq')), array_agg(g.destination_id), array_agg(n.most),
-      array_agg(n.high), array_agg(n.normal), array_agg(n.low)
-    into _old, _new, _id, _limit, _mark0, _mark1, _mark2
-    from gone g join unnest(_token, _rows, _high, _normal, _low) n (token, most, high, normal, low) on n.token = g.token;
-  if _old is not null then
-    select array_agg(t.taken order by t.place), array_agg(t.high order by t.place), array_agg(t.normal order by t.place),
-        array_agg(t.low order by t.place)
-      into _taken, _mark0, _mark1, _mark2
-      from outbound_take(_worker, _new, _id, _limit, _mark0, _mark1, _mark2) t;
-    return query
-    select n.old, n.new, n.mark0, n.mark1, n.mark2
-      from unnest(_old, _new, _taken, _mark0, _mark1, _mark2) n (old, new, taken, mark0, mark1, mark2) where n.taken > 0;
+  if not found then
+    return;
   end if;
-
-  -- The others are given back, those too that found nothing.
-  with gone as (
-    delete from outbound_lane l where l.token = any (_token) and l.worker_id = _worker returning l.token, l.destination_id
-  )
-  select array_agg(g.token), array_agg(g.destination_id) into _old, _id
-    from (
-      select token, destination_id from gone
-      union all
-      select n.old, n.id from unnest(_old, _id, _taken) n (old, id, taken) where n.taken = 0) g;
+  select array_agg(l.token), array_agg(nextval('outbound_lane_token_seq')), array_agg(l.destination_id),
+      array_agg(n.high), array_agg(n.normal), array_agg(n.low)
+    into _old, _new, _id, _mark0, _mark1, _mark2
+    from unnest(_token, _high, _normal, _low) n (token, high, normal, low)
+    join outbound_lane l on l.token = n.token and l.worker_id = _worker
+    join outbound_destination d on d.id = l.destination_id
+    where d.lanes <= least(d.max_lanes, greatest(1, floor(d.bearable))) and d.per_minute is null
+      and (d.blocked_until is null or d.blocked_until < now());
   if _old is null then
+    return;
+  end if;
+  select array_agg(t.taken order by t.place), array_agg(t.high order by t.place), array_agg(t.normal order by t.place),
+      array_agg(t.low order by t.place)
+    into _taken, _mark0, _mark1, _mark2
+    from outbound_take(_worker, _new, _id, array_fill(_rows, array[cardinality(_id)]), _mark0, _mark1, _mark2) t;
+  delete from outbound_lane l using unnest(_old, _taken) n (old, taken) where l.token = n.old and n.taken > 0;
+  return query
+  select n.old, n.new, n.mark0, n.mark1, n.mark2
+    from unnest(_old, _new, _taken, _mark0, _mark1, _mark2) n (old, new, taken, mark0, mark1, mark2) where n.taken > 0;
+end $$;
+
+-- Gives lanes back, whose connections are closed and whose recipients were settled.
+--   _rise        how many more lanes the destination bears, _fall: by which factor fewer
+--   _blocked_ms  how long nothing goes there; null: it is not blocked. _reason: why
+create function outbound_leave(
+  _worker uuid, _token int8[], _high timestamptz[], _normal timestamptz[], _low timestamptz[],
+  _rise real[], _fall real[], _blocked_ms int8[], _reason text[]
+) returns void language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  _gone int8[];
+  _id int8[];
+begin
+  with gone as (
+    delete from outbound_lane l where l.token = any (_token) and l.worker_id = _worker returning l.token, l.destination_id)
+  select array_agg(token), array_agg(destination_id) into _gone, _id from gone;
+  if _gone is null then
     return;
   end if;
   perform from outbound_destination d where d.id = any (_id) order by d.id for no key update;
@@ -446,7 +445,7 @@ begin
     from (
       select g.id, count(*)::int2 as lanes, sum(m.rise)::real as rise, min(m.fall) as fall, max(m.blocked_ms) as blocked_ms,
           max(m.reason) as reason, max(m.high) as mark0, max(m.normal) as mark1, max(m.low) as mark2
-        from unnest(_old, _id) g (token, id)
+        from unnest(_gone, _id) g (token, id)
         join unnest(_token, _rise, _fall, _blocked_ms, _reason, _high, _normal, _low)
           m (token, rise, fall, blocked_ms, reason, high, normal, low) on m.token = g.token
         group by g.id) n
@@ -459,7 +458,7 @@ end $$;
 --              given back as it was), due (null: now), reason, and the columns of outbound_attempt
 -- Returns the recipients that were not in hand any more. To call it again after an unknown outcome does no harm.
 create function outbound_settle(_outcomes jsonb) returns int8[] language sql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
   with o as materialized (
     select * from jsonb_to_recordset(_outcomes) o (
       token int8, id int8, message int8, address text, attempt int2, next text, due timestamptz, reason text,
