@@ -1,15 +1,13 @@
 /** A connection that commits batches, and finds out what became of one when the connection was lost meanwhile. */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { PostgresDatabase } from '#shared/db/client.ts';
-import { classifyPgError, isConnectionLoss, isLockTimeout } from '#shared/db/pg-error.ts';
+import { isConnectionLoss, isLockTimeout } from '#shared/db/pg-error.ts';
+import { findOutcome } from './batch-outcome.ts';
 import { int8Array } from './binary-array.ts';
 import { KeptConnection } from './kept-connection.ts';
 import { encodeBatch, storeBatchStatement, type BatchAnswer, type BatchJob } from './pg-batch.ts';
 
-/** How long the outcome of a batch is looked for after its connection was lost. */
-const outcomeDeadlineMs = 10_000;
 /** Longer than the server's own statement_timeout: then the connection is dead. */
 const answerTimeoutMs = 90_000;
 /** How long a patient batch stands in the line for an account's lock. */
@@ -80,48 +78,8 @@ export class BatchWriter implements AsyncDisposable {
     } catch (error) {
       if (!isConnectionLoss(error)) throw error;
       this.#connection.drop(client);
-      const answer = await this.#outcome(id, error);
-      // It may be tried again.
-      if (answer === null) throw new NotCommitted(error);
-      return answer;
+      return await findOutcome<BatchAnswer>(this.#connection, id, error);
     }
-  }
-
-  /**
-   * What became of a batch whose connection was lost; null: it is not committed and can't be any more. Waits
-   * for the old backend: the batch holds an advisory lock. Should the server get to read the statement only
-   * after us, its insert into delivery_batch fails on the row put here.
-   */
-  async #outcome(id: string, lost: unknown): Promise<BatchAnswer | null> {
-    const deadline = performance.now() + outcomeDeadlineMs;
-    for (let attempt = 1; ; attempt++) {
-      let client: pg.Client | null = null;
-      try {
-        client = await this.#connection.get();
-        await client.query('begin');
-        await client.query(`set local statement_timeout = ${outcomeDeadlineMs}`);
-        await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [id]);
-        await client.query('insert into delivery_batch (id) values ($1) on conflict do nothing', [id]);
-        const { rows } = await client.query<{ result: BatchAnswer | null }>(
-          'select result from delivery_batch where id = $1',
-          [id],
-        );
-        await client.query('commit');
-        return rows[0]?.result ?? null;
-      } catch (error) {
-        if (client) this.#connection.drop(client);
-        if (classifyPgError(error).kind !== 'unavailable') throw error;
-        if (performance.now() > deadline) throw lost;
-      }
-      await sleep(Math.min(1000, 20 * 2 ** attempt));
-    }
-  }
-}
-
-/** The connection was lost and the batch is certain not to be committed. */
-export class NotCommitted extends Error {
-  constructor(cause: unknown) {
-    super('the batch was not committed', { cause });
   }
 }
 

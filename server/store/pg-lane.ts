@@ -11,7 +11,8 @@ import { retryDelayMs } from '#shared/db/tx.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import { maxKeywords } from '#shared/base/limits.ts';
 import { decodeAnswer, type BatchJob, type Refusal, type Stored } from './pg-batch.ts';
-import { BatchWriter, NotCommitted } from './pg-batch-writer.ts';
+import { NotCommitted } from './batch-outcome.ts';
+import { BatchWriter } from './pg-batch-writer.ts';
 import { mailErrorOf } from './pg-fault.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 

@@ -146,6 +146,7 @@ create index outbound_attempt_message_id on outbound_attempt (message_id);
 create index outbound_attempt_at on outbound_attempt using brin (at);
 
 -- Queues messages. The caller's transaction may have stored copies for local accounts before.
+--   _batch        its id, for delivery_batch; null: the caller sees to it
 --   blobs         _hash, _size (of the raw bytes), _raw (null: stored before)
 --   _prefix       one a message
 --   _messages     JSON, one a message: blob (place in the blobs, from 1) and the columns of outbound_message
@@ -154,13 +155,18 @@ create index outbound_attempt_at on outbound_attempt using brin (at);
 --   _destinations JSON: route, domain, maxLanes, perMinute
 -- Returns a JSON array of the messages' ids, or null: a blob is gone, nothing was queued.
 create function outbound_enqueue(
-  _hash bytea[], _size int8[], _raw bytea[], _prefix bytea[], _messages jsonb, _recipients jsonb, _destinations jsonb
+  _batch uuid, _hash bytea[], _size int8[], _raw bytea[], _prefix bytea[], _messages jsonb, _recipients jsonb, _destinations jsonb
 ) returns json language plpgsql as $$
 declare
   _held bytea[];
   _message_id int8[];
   _destination_id int8[];
 begin
+  -- Who looks for the outcome after a lost connection waits here for the end of this transaction.
+  if _batch is not null then
+    perform pg_advisory_xact_lock(hashtextextended(_batch::text, 0));
+  end if;
+
   -- A blob that is there already is locked against the sweeper. It may go between the two statements: then again.
   loop
     insert into blob (hash, size, raw)
@@ -212,6 +218,9 @@ begin
       from jsonb_to_recordset(_recipients) r (
         message int4, destination int4, class int2, address text, domain text, notify text, orcpt text, held text);
 
+  if _batch is not null then
+    insert into delivery_batch (id, result) values (_batch, array_to_json(_message_id));
+  end if;
   perform outbound_rouse(_destination_id);
   return array_to_json(_message_id);
 end $$;
