@@ -33,6 +33,10 @@ export class SmtpLoad {
   readonly phases = new Map<string, Phase>();
   /** Replies other than 250 to a message, and cut connections: what made us send again. */
   readonly retries: string[] = [];
+  /** Heard before the session goes on, right behind the 250. */
+  onAccepted: ((message: LoadMessage) => Promise<void>) | null = null;
+  /** As large MTAs send (RFC 2920): the envelope in one piece as far as DATA. */
+  isPipelining = false;
   /** Milliseconds to dwell in the middle of DATA; lets a test catch a message there. */
   dwellMs = 0;
 
@@ -74,6 +78,9 @@ export class SmtpLoad {
       for (running = this.#queue.shift(); running; running = this.#queue.shift()) {
         await this.#send(socket, replies, running);
         this.phases.set(running.id, 'accepted');
+        const accepted = running;
+        running = undefined;
+        await this.onAccepted?.(accepted);
       }
       socket.end('QUIT\r\n');
     } catch (error) {
@@ -90,9 +97,7 @@ export class SmtpLoad {
   }
 
   async #send(socket: net.Socket, replies: AsyncIterator<string>, message: LoadMessage): Promise<void> {
-    await command(socket, replies, 'MAIL FROM:<load@sender.test>', 250);
-    for (const to of message.to) await command(socket, replies, `RCPT TO:<${to}>`, 250);
-    await command(socket, replies, 'DATA', 354);
+    await this.#envelope(socket, replies, message);
     this.phases.set(message.id, 'data');
     const middle = message.bytes.length >> 1;
     socket.write(message.bytes.subarray(0, middle));
@@ -100,6 +105,15 @@ export class SmtpLoad {
     socket.write(message.bytes.subarray(middle));
     this.phases.set(message.id, 'waiting');
     await command(socket, replies, '.', 250);
+  }
+
+  async #envelope(socket: net.Socket, replies: AsyncIterator<string>, message: LoadMessage): Promise<void> {
+    const lines = ['MAIL FROM:<load@sender.test>', ...message.to.map((to) => `RCPT TO:<${to}>`), 'DATA'];
+    if (this.isPipelining) socket.write(`${lines.join('\r\n')}\r\n`);
+    for (const line of lines) {
+      if (!this.isPipelining) socket.write(`${line}\r\n`);
+      await expectReply(replies, line === 'DATA' ? 354 : 250);
+    }
   }
 }
 

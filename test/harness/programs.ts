@@ -12,6 +12,7 @@ const packages = {
   msmtp: 'msmtp',
   neomutt: 'neomutt',
   python3: 'python3',
+  strace: 'strace',
   swaks: 'swaks',
   '/usr/lib/python3.11/test/test_email/data': 'libpython3.11-testsuite',
 } as const;
