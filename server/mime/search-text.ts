@@ -31,10 +31,12 @@ export function fieldTexts(header: string, name: string): string[] {
 
 /** The decoded header section, one field a line as `name: value`; `header` is a binary string. */
 export function headerText(header: string): string {
+  const decode = /=\?|[\x80-\xff]/.test(header) ? decodeEncodedWords : (plain: string) => plain;
   const lines: string[] = [];
   for (const field of fieldSpans(header)) {
     const name = header.slice(field.start, field.hasColon ? field.valueStart : field.end).trimEnd();
-    lines.push(field.hasColon ? `${name} ${decodedValue(header, field)}\n` : `${decodeEncodedWords(name)}\n`);
+    const value = unfold(header.slice(field.valueStart, field.end));
+    lines.push(field.hasColon ? `${name} ${decode(value)}\n` : `${decode(name)}\n`);
   }
   return lines.join('');
 }

@@ -1,4 +1,5 @@
 /** Makes a segment of the texts of messages, one after the other. */
+import { BitColumns } from './bit-columns.ts';
 import { encodePlaces, maxColumnsPerEmail, type Placed, type Segment } from './segment.ts';
 import { rowCount, rowOf } from './trigrams.ts';
 
@@ -9,33 +10,31 @@ const maxRowsPerColumn = rowCount / 4;
  * `maxPatternLength - 2` trigrams, lies whole in one of the two.
  */
 const overlap = 64;
-const firstWidth = 512;
+/** Trigrams after which it is looked whether the column is full. */
+const stride = 64;
+/** Units of text looked at in one go. */
+const maxPiece = 16 * 1024;
 
 export class SegmentBuilder {
-  #width = firstWidth;
-  #bits = Buffer.alloc(rowCount * firstWidth);
+  readonly #matrix = new BitColumns();
   readonly #placed: Placed[] = [];
-  #columns = 0;
 
   #emailId = 0;
   #headerColumns = 0;
   #emailColumns = 0;
 
-  /** Of the open column: where its bits are, and which rows it has (those with its number). */
-  #byte = 0;
-  #bit = 0;
-  #rows = 0;
-  readonly #columnOf = new Uint32Array(rowCount);
+  #column: Uint8Array = new Uint8Array(0);
+  #rowsInColumn = 0;
 
-  /** Of the text: its last two units, and the rows of its last trigrams. */
+  /** Of the text: its last two units, and the rows of its trigrams, of which the last few are kept. */
   #units = 0;
   #first = 0;
   #second = 0;
-  #trigrams = 0;
-  readonly #last = new Uint16Array(overlap);
+  readonly #rows = new Uint16Array(overlap + maxPiece);
+  #kept = 0;
 
   get columns(): number {
-    return this.#columns;
+    return this.#matrix.count;
   }
 
   get emails(): number {
@@ -58,29 +57,10 @@ export class SegmentBuilder {
 
   /** A piece of the body's folded text, with no more and no less between it and the last one than where it is looked for. */
   add(piece: string): void {
-    if (this.isFull) return;
-    let at = 0;
-    while (this.#units < 2 && at < piece.length) {
-      this.#first = this.#second;
-      this.#second = piece.charCodeAt(at++);
-      this.#units++;
+    for (let at = 0; at < piece.length && !this.isFull; at += maxPiece) {
+      const end = this.#hash(piece, at, Math.min(piece.length, at + maxPiece));
+      if (end > this.#kept) this.#mark(end);
     }
-    if (at === piece.length) return;
-    let first = this.#first;
-    let second = this.#second;
-    for (; at < piece.length; at++) {
-      const third = piece.charCodeAt(at);
-      const row = rowOf(first, second, third);
-      first = second;
-      second = third;
-      if (this.#columnOf[row] !== this.#columns || this.#trigrams === 0) {
-        this.#set(row);
-        if (this.isFull) break;
-      }
-      this.#last[this.#trigrams++ % overlap] = row;
-    }
-    this.#first = first;
-    this.#second = second;
   }
 
   /** The message has all the columns that one may have: more of its text is of no use. */
@@ -100,63 +80,76 @@ export class SegmentBuilder {
 
   /** Of what is ended, at least one message. The builder is of no use after that. */
   build(): Segment {
-    const width = Math.ceil(this.#columns / 8);
+    const columns = this.#matrix.count;
+    const { width, bits } = this.#matrix.rows();
     const last = this.#placed.pop() as Placed;
-    const padded = { ...last, bodyColumns: last.bodyColumns + width * 8 - this.#columns };
-    this.#placed.push(padded);
-    for (let row = 1; row < rowCount; row++) {
-      this.#bits.copy(this.#bits, row * width, row * this.#width, row * this.#width + width);
-    }
+    this.#placed.push({ ...last, bodyColumns: last.bodyColumns + width * 8 - columns });
     const firstEmail = this.#placed[0]?.emailId ?? 0;
-    return {
-      firstEmail,
-      emails: this.#placed.length,
-      places: encodePlaces(firstEmail, this.#placed),
-      width,
-      bits: this.#bits.subarray(0, rowCount * width),
-    };
+    return { firstEmail, emails: this.#placed.length, places: encodePlaces(firstEmail, this.#placed), width, bits };
   }
 
   #startText(): void {
     this.#units = 0;
-    this.#trigrams = 0;
+    this.#kept = 0;
   }
 
-  #set(row: number): void {
-    if (this.#trigrams === 0) this.#startColumn();
-    else if (this.#rows >= maxRowsPerColumn) {
-      const before = this.#last.subarray(0, Math.min(overlap, this.#trigrams));
-      this.#startColumn();
-      for (const again of before) this.#setBit(again);
+  /** Puts the rows of the piece's trigrams after those that were kept; returns their end. */
+  #hash(piece: string, from: number, to: number): number {
+    let at = from;
+    while (this.#units < 2 && at < to) {
+      this.#first = this.#second;
+      this.#second = piece.charCodeAt(at++);
+      this.#units++;
     }
-    this.#setBit(row);
+    const rows = this.#rows;
+    let end = this.#kept;
+    let first = this.#first;
+    let second = this.#second;
+    for (; at < to; at++) {
+      const third = piece.charCodeAt(at);
+      rows[end++] = rowOf(first, second, third);
+      first = second;
+      second = third;
+    }
+    this.#first = first;
+    this.#second = second;
+    return end;
   }
 
-  #setBit(row: number): void {
-    if (this.#columnOf[row] === this.#columns) return;
-    this.#columnOf[row] = this.#columns;
-    const at = row * this.#width + this.#byte;
-    this.#bits[at] = (this.#bits[at] as number) | this.#bit;
-    this.#rows++;
+  /** Gives the rows from the kept ones to `end` to the column, and to further ones where it is full. */
+  #mark(end: number): void {
+    const rows = this.#rows;
+    // At the beginning of a text nothing is kept, and its first trigram begins a column.
+    if (this.#kept === 0) this.#startColumn();
+    for (let at = this.#kept; at < end;) {
+      if (this.#rowsInColumn >= maxRowsPerColumn) {
+        if (this.isFull) break;
+        this.#startColumn();
+        this.#rowsInColumn = mark(this.#column, rows, Math.max(0, at - overlap), at);
+      }
+      const to = Math.min(end, at + stride);
+      this.#rowsInColumn += mark(this.#column, rows, at, to);
+      at = to;
+    }
+    this.#kept = Math.min(overlap, end);
+    rows.copyWithin(0, end - this.#kept, end);
   }
 
-  /** Columns are numbered from 1 here, so that no row has been seen in the first. */
   #startColumn(): void {
-    const column = this.#columns++;
-    if (column === this.#width * 8) this.#widen();
+    this.#column = this.#matrix.add();
+    this.#rowsInColumn = 0;
     this.#emailColumns++;
-    this.#byte = column >> 3;
-    this.#bit = 1 << (column & 7);
-    this.#rows = 0;
   }
+}
 
-  #widen(): void {
-    const width = this.#width * 2;
-    const bits = Buffer.alloc(rowCount * width);
-    for (let row = 0; row < rowCount; row++) {
-      this.#bits.copy(bits, row * width, row * this.#width, (row + 1) * this.#width);
-    }
-    this.#width = width;
-    this.#bits = bits;
+/** Sets the bits of these rows; returns how many were not set. Without a branch: which are set nobody can foretell. */
+function mark(column: Uint8Array, rows: Uint16Array, from: number, to: number): number {
+  let fresh = 0;
+  for (let at = from; at < to; at++) {
+    const row = rows[at] as number;
+    const bits = column[row >> 3] as number;
+    fresh += ~(bits >> (row & 7)) & 1;
+    column[row >> 3] = bits | (1 << (row & 7));
   }
+  return fresh;
 }

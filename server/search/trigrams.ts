@@ -15,9 +15,8 @@ const maxPatternRows = 16;
 
 /** The row of three UTF-16 units that follow one another. */
 export function rowOf(first: number, second: number, third: number): number {
-  return (
-    Math.imul(Math.imul(Math.imul(first, 0x9e3779b1) + second, 0x85ebca77) + third, 0xc2b2ae3d) >>> 20 // 32 - log2(rowCount)
-  );
+  // The upper bits, as many as rowCount has.
+  return Math.imul((first << 16) ^ (second << 8) ^ third, 0x9e3779b1) >>> 20;
 }
 
 /** Rows that every column with this folded text has, each once; null: it is too short to say. */

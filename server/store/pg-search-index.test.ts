@@ -342,11 +342,11 @@ describe('the index', () => {
     const { db } = under.database;
     const [few, many] = [await TestAccount.create(under), await TestAccount.create(under)];
     await put(few, letters(10));
-    await put(many, letters(300));
+    await put(many, letters(600));
     const waiting = await findWaiting(db, null);
-    expect(waiting).toContainEqual({ accountId: many.id, emails: 300 });
+    expect(waiting).toContainEqual({ accountId: many.id, emails: 600 });
     expect(waiting.map(({ accountId }) => accountId)).not.toContain(few.id);
-    expect(await findWaiting(db, [few.id, many.id])).toEqual([{ accountId: many.id, emails: 300 }]);
+    expect(await findWaiting(db, [few.id, many.id])).toEqual([{ accountId: many.id, emails: 600 }]);
     await index(many.id);
     expect(await findWaiting(db, [few.id, many.id])).toEqual([]);
   });
@@ -355,7 +355,7 @@ describe('the index', () => {
     const { db } = under.database;
     const account = await TestAccount.create(under);
     const where = { id: account.id, mailboxId: account.inboxId };
-    await put(account, letters(900));
+    await put(account, letters(1500));
     await index(account.id);
     expect(await dropIndex(db, [account.id])).toBe(1);
     expect(await segments(account.id)).toBe(0);
@@ -368,7 +368,7 @@ describe('the index', () => {
     expect(await findWaiting(db, [account.id])).toEqual([]);
     expect(await segments(account.id)).toBe(1);
 
-    await account.change([[1 as Uid, 850 as Uid]], { flags: 8 });
+    await account.change([[1 as Uid, 1450 as Uid]], { flags: 8 });
     await account.store.expunge(account.id, account.inboxId, null);
     await index(account.id);
     const { rows } = await sql<{
@@ -409,7 +409,7 @@ describe('the index', () => {
     const account = await TestAccount.create(under);
     await using indexer = new SearchIndexer({ database: under.database });
     indexer.start();
-    await put(account, letters(300));
+    await put(account, letters(600));
     indexer.hear(account.id);
     await expect.poll(() => segments(account.id), { timeout: 20_000 }).toBe(1);
   });

@@ -19,8 +19,9 @@ export type SearchIndexerOptions = {
   readonly metrics?: StoreMetrics;
 };
 
-/** Between the news of mail and the look at how much there is. */
+/** From the news of mail to the look at how much there is: until no more has come for a moment, or so long. */
 const lookMs = 1000;
+const quietMs = 50;
 /** Mail that other servers stored is found so late. */
 const sweepMs = 60_000;
 /** Mail waits so long at most for the process to be less busy than this; from then on the work takes a third of the time. */
@@ -36,6 +37,7 @@ export class SearchIndexer implements AsyncDisposable {
   readonly #metrics: StoreMetrics | null;
   readonly #abort = new AbortController();
   readonly #heard = new Set<AccountId>();
+  #heardAt = 0;
   #news = Promise.withResolvers<void>();
   #running: Promise<void> | null = null;
 
@@ -53,6 +55,7 @@ export class SearchIndexer implements AsyncDisposable {
   /** Something was stored in the account by this process. */
   hear(accountId: AccountId): void {
     this.#heard.add(accountId);
+    this.#heardAt = performance.now();
     this.#news.resolve();
   }
 
@@ -106,8 +109,18 @@ export class SearchIndexer implements AsyncDisposable {
       const timer = setTimeout(() => this.#news.resolve(), sweepMs).unref();
       await this.#news.promise;
       clearTimeout(timer);
-      await this.#pause(lookMs);
+      await this.#untilQuiet();
     }
+  }
+
+  async #untilQuiet(): Promise<void> {
+    const since = performance.now();
+    do await this.#pause(quietMs);
+    while (
+      performance.now() - since < lookMs &&
+      performance.now() - this.#heardAt < quietMs &&
+      !this.#abort.signal.aborted
+    );
   }
 
   #takeHeard(): readonly AccountId[] {

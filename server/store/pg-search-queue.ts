@@ -10,7 +10,7 @@ import { int8Array } from './binary-array.ts';
 import { indexVersion } from './pg-search-index.ts';
 
 /** An account's new mail is scanned until it is one or the other; then it is worth a segment. */
-const waitsFrom = { emails: 256, bytes: 4 * 1024 * 1024 } as const;
+const waitsFrom = { emails: 512, bytes: 4 * 1024 * 1024 } as const;
 /** Emails counted of one account: more don't matter. */
 const maxCounted = 20_000;
 /** Longer than a segment takes to make; each one written begins it anew. */

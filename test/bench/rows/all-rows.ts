@@ -4,9 +4,17 @@ import { loginRows } from './login-rows.ts';
 import { readRows } from './read-rows.ts';
 import { receiveRows } from './receive-rows.ts';
 import type { Row } from './row.ts';
+import { searchRows } from './search-rows.ts';
 import { writeRows } from './write-rows.ts';
 
-const allRows: readonly Row[] = [...receiveRows, ...loginRows, ...readRows, ...writeRows, ...growthRows];
+const allRows: readonly Row[] = [
+  ...receiveRows,
+  ...loginRows,
+  ...readRows,
+  ...searchRows,
+  ...writeRows,
+  ...growthRows,
+];
 
 /**
  * Those whose name begins with the one given (names and beginnings, separated by commas); throws when there is none.

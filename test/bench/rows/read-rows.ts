@@ -1,6 +1,5 @@
-/** SELECT, FETCH and SEARCH of large mailboxes. */
+/** SELECT and FETCH of large mailboxes. */
 import { sampleOf, type Bench } from '../bench.ts';
-import { needle, needleEvery } from '../client/messages.ts';
 import type { Outcome } from '../client/tasks.ts';
 import { loginOf, type MailServer, type ServerName } from '../servers/mail-server.ts';
 import { bound, times, type Aim } from './aim.ts';
@@ -38,7 +37,8 @@ type Read = {
   readonly rate?: { readonly unit: 'MB/s'; readonly of: (outcome: Outcome) => number };
 };
 
-function read(name: string, title: string, aim: Aim, o: Read): Row {
+/** A row of commands that read. */
+export function read(name: string, title: string, aim: Aim, o: Read): Row {
   return {
     name,
     title,
@@ -133,16 +133,6 @@ const large = read('body-30m', 'a body of 30 MB to one client', bound(300, { 'Mi
   rate: { unit: 'MB/s', of: ({ bytes, seconds }) => bytes / 1e6 / seconds },
 });
 
-function search(name: string, aim: Aim, criteria: string): Row {
-  return read(name, `SEARCH ${criteria.split(' ')[0]} on 100,000`, aim, {
-    mailbox: 'Big',
-    servers: ['postrider', 'dovecot-mdbox', 'dovecot-xapian'],
-    prepare: fillBig,
-    commands: () => [`SEARCH ${criteria}`],
-    hits: (bench) => Math.ceil(bigCount(bench) / needleEvery),
-  });
-}
-
 export const readRows: readonly Row[] = [
   selectCold,
   bigRows(
@@ -171,9 +161,4 @@ export const readRows: readonly Row[] = [
   bodies('bodies-one-each', '2,000 bodies of 20 KB, one command each', { isOne: false, depth: 1 }),
   bodies('bodies-depth-16', '2,000 bodies of 20 KB, one command each, 16 under way', { isOne: false, depth: 16 }),
   large,
-  search('search-subject', times(5, 'dovecot-mdbox'), `SUBJECT ${needle.subject}`),
-  search('search-from', times(5, 'dovecot-mdbox'), `FROM ${needle.from}`),
-  search('search-header', times(5, 'dovecot-mdbox'), `HEADER X-Mailer ${needle.header}`),
-  search('search-body', times(20, 'dovecot-mdbox'), `BODY ${needle.body}`),
-  search('search-text', times(20, 'dovecot-mdbox'), `TEXT ${needle.body}`),
 ];

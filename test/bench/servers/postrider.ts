@@ -2,6 +2,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createDatabase } from '#shared/db/client.ts';
+import { findWaiting } from '#server/store/pg-search-queue.ts';
 import { freePorts } from '../../harness/ports.ts';
 import { Child } from './child.ts';
 import { addressOf, domain, password, users, type MailServer, type ServerName } from './mail-server.ts';
@@ -21,6 +24,9 @@ export type PostriderOptions = {
 
 /** Development mode takes logins without TLS, which production refuses, and asks for no password. */
 export type Mode = 'production' | 'development';
+
+/** A million messages take two minutes or so. */
+const maxSettleMs = 600_000;
 
 type Ports = { readonly smtp: number; readonly imap: number; readonly imaps: number; readonly http: number };
 
@@ -115,9 +121,14 @@ export class Postrider implements MailServer {
     return addressOf(user);
   }
 
-  /** 250 comes after the commit that puts the message into the mailbox: there is nothing to wait for. */
-  settled(): Promise<void> {
-    return Promise.resolve();
+  /** 250 comes after the commit that puts the message into the mailbox. What is left then is the search index. */
+  async settled(): Promise<void> {
+    await using database = createDatabase({ url: this.databaseUrl, maxConnections: 1 });
+    const deadline = performance.now() + maxSettleMs;
+    while ((await findWaiting(database.db, null)).length > 0) {
+      if (performance.now() > deadline) throw new Error('the search index is not filled');
+      await sleep(50);
+    }
   }
 
   mark(): Promise<void> {
