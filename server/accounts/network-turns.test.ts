@@ -58,7 +58,7 @@ test('whose network has too many waiting is told to come later; others still wai
 
 test('all together have a bound too, and it is free again later', async () => {
   const { take, end } = start(1);
-  for (let n = 0; n < 5001; n++) void take(`192.0.2.${n % 200}`);
+  for (let n = 0; n < 20_001; n++) void take(`192.0.2.${n % 200}`);
   await expect(take('198.51.100.1')).rejects.toMatchObject({ fault: { kind: 'unavailable' } });
   await end();
   const later = take('198.51.100.1');

@@ -3,7 +3,7 @@ import { MailError } from '#server/mail/mail-error.ts';
 
 /** Tasks that wait, of one network and of all. Clients behind one gateway that all come back at once are many. */
 const maxWaitingOfNetwork = 500;
-const maxWaiting = 5_000;
+const maxWaiting = 20_000;
 
 /**
  * Lets at most `most` tasks run at a time. While others wait, the networks they come from take turns, so whoever

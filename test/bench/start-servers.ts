@@ -55,7 +55,7 @@ export async function startServers(
       for (const name of asked) missing.set(name, reason.split('\n')[0] as string);
     }
   };
-  await optional(['postfix'], async (own) => [stack.use(await Postfix.start(own))]);
+  await optional(['postfix'], async (own) => [stack.use(await Postfix.start(own, certificate))]);
   await optional(['dovecot-mdbox', 'dovecot-sdbox', 'dovecot-xapian'], async (own) =>
     stack.use(await DovecotInstance.start(own, certificate, say)).servers(),
   );

@@ -12,6 +12,7 @@ import {
 } from './imap-load.ts';
 import { fdatasyncLoad, postgresInsert, postgresRead } from './limit-load.ts';
 import { SmtpConnection, smtpLoad } from './smtp-load.ts';
+import { loginStorm } from './storm-load.ts';
 import { unreachable } from '#shared/base/unreachable.ts';
 import type { Begin, FromClient, Outcome, Task, ToClient } from './tasks.ts';
 
@@ -73,6 +74,8 @@ async function run(task: Task, begin: Begin): Promise<Omit<Outcome, 'cpuSeconds'
       await smtp?.quit();
       return done;
     }
+    case 'login-storm':
+      return loginStorm(task, begin);
     case 'postgres-insert':
       return postgresInsert(task, begin);
     case 'postgres-read':

@@ -36,10 +36,9 @@ export class ImapConnection {
   }
 
   /** Connected and greeted. */
-  static async open({ port, tls }: Door): Promise<ImapConnection> {
-    const socket = tls
-      ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
-      : connect({ port, host: '127.0.0.1' });
+  static async open({ port, tls, from }: Door): Promise<ImapConnection> {
+    const to = { port, host: '127.0.0.1', ...(from !== undefined && { localAddress: from }) };
+    const socket = tls ? connectTls({ ...to, rejectUnauthorized: false }) : connect(to);
     const connection = new ImapConnection(socket);
     const greeted = connection.wait((text) => text.includes('\r\n'));
     await once(socket, tls ? 'secureConnect' : 'connect');

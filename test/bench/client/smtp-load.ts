@@ -1,13 +1,14 @@
 /** What the rows do over SMTP: as MTAs do, with PIPELINING (RFC 2920) as far as the final dot. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { messageMaker } from './messages.ts';
 import { uniqueStart } from './imap-load.ts';
 import { percentile } from '../statistics.ts';
 import type { Begin, Outcome, Task } from './tasks.ts';
 
 export class SmtpConnection {
-  readonly #socket: Socket;
+  #socket: Socket;
   #text = '';
   #expected = 0;
   #settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | null = null;
@@ -15,6 +16,10 @@ export class SmtpConnection {
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setNoDelay(true);
+    this.#listen(socket);
+  }
+
+  #listen(socket: Socket): void {
     socket.on('data', (chunk: Buffer) => {
       this.#text += chunk.toString('latin1');
       this.#look();
@@ -24,14 +29,25 @@ export class SmtpConnection {
     socket.on('close', () => fail());
   }
 
-  static async open(port: number): Promise<SmtpConnection> {
+  static async open(port: number, options: { readonly startTls?: boolean } = {}): Promise<SmtpConnection> {
     const socket = connect({ port, host: '127.0.0.1' });
     const connection = new SmtpConnection(socket);
     const greeted = connection.#replies(1);
     await once(socket, 'connect');
     await greeted;
     await connection.#say('EHLO client.outside.test\r\n', 1);
+    if (options.startTls === true) await connection.#startTls();
     return connection;
+  }
+
+  async #startTls(): Promise<void> {
+    await this.#say('STARTTLS\r\n', 1);
+    const plain = this.#socket;
+    plain.removeAllListeners('data');
+    this.#socket = connectTls({ socket: plain, rejectUnauthorized: false });
+    this.#listen(this.#socket);
+    await once(this.#socket, 'secureConnect');
+    await this.#say('EHLO client.outside.test\r\n', 1);
   }
 
   /** Resolves at 250; gives the milliseconds from the final dot. */
@@ -94,7 +110,7 @@ export async function smtpLoad(
         await connection.quit();
         connection = null;
       }
-      connection ??= await SmtpConnection.open(task.port);
+      connection ??= await SmtpConnection.open(task.port, task);
       const n = next++;
       const recipients = task.recipients[n % task.recipients.length] as readonly string[];
       latencies.push(await connection.deliver(recipients, make(start + n)));
@@ -102,7 +118,7 @@ export async function smtpLoad(
     await connection?.quit();
   };
   const open = isReused
-    ? await Promise.all(Array.from({ length: task.sessions }, () => SmtpConnection.open(task.port)))
+    ? await Promise.all(Array.from({ length: task.sessions }, () => SmtpConnection.open(task.port, task)))
     : Array.from({ length: task.sessions }, () => null);
   await begin();
   const startedAt = performance.now();

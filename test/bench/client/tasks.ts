@@ -1,12 +1,18 @@
 /** What the runner asks of the client process, and what it answers. */
 
-export type Door = { readonly port: number; readonly tls: boolean };
+export type Door = {
+  readonly port: number;
+  readonly tls: boolean;
+  /** The client's own address, where several are played. */
+  readonly from?: string;
+};
 export type Login = Door & { readonly user: string; readonly password: string };
 
 export type Task =
   | {
       readonly kind: 'smtp';
       readonly port: number;
+      readonly startTls?: boolean;
       readonly sessions: number;
       readonly bytes: number;
       readonly seconds: number;
@@ -58,6 +64,11 @@ export type Task =
     }
   | { readonly kind: 'imap-hold'; readonly logins: readonly Login[] }
   | { readonly kind: 'imap-release' }
+  | {
+      readonly kind: 'login-storm';
+      /** One a connection; each comes from an address of its own. */
+      readonly logins: readonly Login[];
+    }
   | {
       readonly kind: 'idle-latency';
       readonly idle: Login;

@@ -5,11 +5,13 @@ import { readRows } from './read-rows.ts';
 import { receiveRows } from './receive-rows.ts';
 import type { Row } from './row.ts';
 import { searchRows } from './search-rows.ts';
+import { stormRows } from './storm-rows.ts';
 import { writeRows } from './write-rows.ts';
 
 const allRows: readonly Row[] = [
   ...receiveRows,
   ...loginRows,
+  ...stormRows,
   ...readRows,
   ...searchRows,
   ...writeRows,

@@ -28,6 +28,7 @@ type Read = {
   readonly mailbox: string;
   readonly commands: (bench: Bench) => readonly string[];
   readonly depth?: number;
+  readonly tls?: boolean;
   readonly expect?: (bench: Bench) => { text: string; count: number };
   readonly hits?: (bench: Bench) => number;
   readonly servers?: readonly ServerName[];
@@ -53,7 +54,7 @@ export function read(name: string, title: string, aim: Aim, o: Read): Row {
       const expect = o.expect?.(bench);
       const timed = await bench.timed(server, {
         kind: 'imap-script',
-        login: loginOf(server, 'reader'),
+        login: loginOf(server, 'reader', { tls: o.tls === true }),
         before: [`SELECT ${o.mailbox}`],
         commands: o.commands(bench),
         depth: o.depth ?? 1,
@@ -114,12 +115,13 @@ async function prepareBodies(bench: Bench, server: MailServer): Promise<void> {
   if (server.name !== 'empty-loop') await fillBodies(bench, server);
 }
 
-const bodies = (name: string, title: string, o: { isOne: boolean; depth: number }): Row =>
-  read(name, title, times(1, 'dovecot-mdbox', 'dovecot-sdbox'), {
+const bodies = (name: string, title: string, o: { isOne: boolean; depth: number; tls?: true }): Row =>
+  read(name, title, times(o.tls ? 0.5 : 1, 'dovecot-mdbox', 'dovecot-sdbox'), {
     mailbox: 'Bodies',
-    servers: withLoop,
+    servers: o.tls ? dovecots : withLoop,
     prepare: prepareBodies,
     depth: o.depth,
+    tls: o.tls === true,
     commands: (bench) => (o.isOne ? [`FETCH 1:${bodiesCount(bench)} BODY.PEEK[]`] : thousands(bench)),
     expect: everyBody,
   });
@@ -160,5 +162,8 @@ export const readRows: readonly Row[] = [
   bodies('bodies-one-command', '2,000 bodies of 20 KB, one command', { isOne: true, depth: 1 }),
   bodies('bodies-one-each', '2,000 bodies of 20 KB, one command each', { isOne: false, depth: 1 }),
   bodies('bodies-depth-16', '2,000 bodies of 20 KB, one command each, 16 under way', { isOne: false, depth: 16 }),
+  bodies('bodies-one-command-tls', 'the same over TLS, one command', { isOne: true, depth: 1, tls: true }),
+  bodies('bodies-one-each-tls', 'the same over TLS, one command each', { isOne: false, depth: 1, tls: true }),
+  bodies('bodies-depth-16-tls', 'the same over TLS, 16 under way', { isOne: false, depth: 16, tls: true }),
   large,
 ];

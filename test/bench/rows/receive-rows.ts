@@ -14,6 +14,7 @@ const mailboxes = plainUsers.slice(0, 10).map((user) => [addressOf(user)]);
 type Load = {
   readonly sessions: number;
   readonly bytes: number;
+  readonly startTls?: boolean;
   readonly messagesPerConnection?: number;
   readonly recipients?: readonly (readonly string[])[];
 };
@@ -23,6 +24,7 @@ function taskOf(bench: Bench, server: MailServer, load: Load): Extract<Task, { k
   return {
     kind: 'smtp',
     port: server.smtpPort,
+    ...(load.startTls === true && { startTls: true }),
     sessions: load.sessions,
     bytes: load.bytes,
     seconds: bench.seconds(3, 1.5),
@@ -39,7 +41,7 @@ function receive(name: string, title: string, aim: Aim, load: Load): Row {
     unit: '/s',
     better: 'more',
     aim,
-    servers: ['postrider', 'postfix', 'empty-loop'],
+    servers: load.startTls === true ? ['postrider', 'postfix'] : ['postrider', 'postfix', 'empty-loop'],
     async measure(bench, server) {
       const task = taskOf(bench, server, load);
       const timed = await bench.timed(server, task, { settle: ({ count }) => count * copies });
@@ -63,6 +65,17 @@ export const receiveRows: readonly Row[] = [
     sessions: 10,
     bytes: 4 * kib,
     messagesPerConnection: 1,
+  }),
+  // Half of what the plain ones reach is enough.
+  receive('receive-4k-50-tls', 'receive 4 KB over TLS, 50 sessions', times(2.5, 'postfix'), {
+    sessions: 50,
+    bytes: 4 * kib,
+    startTls: true,
+  }),
+  receive('receive-4k-10-tls', 'receive 4 KB over TLS, 10 sessions', times(1.5, 'postfix'), {
+    sessions: 10,
+    bytes: 4 * kib,
+    startTls: true,
   }),
   receive('receive-50-recipients', 'one message of 50 KB to 50 local recipients, 1 session', times(10, 'postfix'), {
     sessions: 1,

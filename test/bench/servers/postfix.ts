@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '../../harness/ports.ts';
 import { runProgram } from '../../harness/run-program.ts';
+import type { Certificate } from './certificate.ts';
 import { Child, isListening } from './child.ts';
 import { addressOf, domain, users, type MailServer } from './mail-server.ts';
 
@@ -57,7 +58,7 @@ export class Postfix implements MailServer {
   }
 
   /** Throws where the package is not installed or we are not root: Postfix changes users. */
-  static async start(folder: string): Promise<Postfix> {
+  static async start(folder: string, certificate: Certificate): Promise<Postfix> {
     const version = await runProgram('/usr/sbin/postconf', ['-dh', 'mail_version']).catch(() => null);
     if (version === null) throw new Error('the Debian package postfix is not installed');
     if (process.getuid?.() !== 0) throw new Error('Postfix starts only as root');
@@ -67,7 +68,7 @@ export class Postfix implements MailServer {
     await chown(path.join(folder, 'mail'), mailOwner, mailOwner);
     const postfixIds = await idsOf('postfix');
     await chown(path.join(folder, 'lib'), postfixIds.uid, postfixIds.gid);
-    await writeFile(path.join(folder, 'etc', 'main.cf'), mainCf(folder));
+    await writeFile(path.join(folder, 'etc', 'main.cf'), mainCf(folder, certificate));
     await writeFile(path.join(folder, 'etc', 'master.cf'), `127.0.0.1:${port} inet n - n - 200 smtpd${services}`);
     await writeFile(
       path.join(folder, 'etc', 'mailboxes'),
@@ -124,7 +125,7 @@ async function idsOf(user: string): Promise<{ uid: number; gid: number }> {
   return { uid: Number(uid?.stdout), gid: Number(gid?.stdout) };
 }
 
-function mainCf(folder: string): string {
+function mainCf(folder: string, { certificateFile, keyFile }: Certificate): string {
   return `compatibility_level = 3.6
 queue_directory = ${folder}/queue
 data_directory = ${folder}/lib
@@ -153,6 +154,7 @@ minimal_queue_backoff_time = 5s
 queue_run_delay = 5s
 alias_maps =
 alias_database =
-smtpd_tls_security_level = none
+smtpd_tls_security_level = may
+smtpd_tls_chain_files = ${keyFile}, ${certificateFile}
 `;
 }

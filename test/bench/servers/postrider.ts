@@ -164,6 +164,7 @@ export class Postrider implements MailServer {
         IMAP_SSL_PORT: String(this.#ports.imaps),
         HTTP_PORT: String(this.#ports.http),
         MAIL_HOSTNAME: 'mail.bench.test',
+        MAX_CONNECTIONS: '20000',
         DEVELOPMENT_MODE: String(this.#mode === 'development'),
         ...(databaseUrl !== undefined && {
           DATABASE_URL: proxy?.url ?? databaseUrl,
