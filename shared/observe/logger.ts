@@ -52,13 +52,30 @@ export function createLogger(options: LoggerOptions): Logger {
 
 /** POSIX: what is written to a pipe at once, of at most so many bytes, stays together (PIPE_BUF on Linux). */
 const togetherBytes = 4096;
+/** A write for each line would cost as much as what it tells of: lines are collected, so many bytes or so long. */
+const collectedBytes = 3072;
+const collectedMs = 50;
 
 function destination({ format, write, isShared = false }: LoggerOptions): pino.DestinationStream {
   const render = format === 'text' ? formatLogLine : (line: string) => line;
   if (write !== undefined) return { write: (line) => write(render(line)) };
-  const stdout = pino.destination({ dest: 1, sync: false, ...(isShared && { maxWrite: togetherBytes }) });
+  const stdout = pino.destination({
+    dest: 1,
+    sync: false,
+    minLength: collectedBytes,
+    ...(isShared && { maxWrite: togetherBytes }),
+  });
+  let timer: NodeJS.Timeout | null = null;
+  stdout.once('close', () => clearTimeout(timer ?? undefined));
   const stream: FlushableStream = {
-    write: (line) => stdout.write(render(line)),
+    write(line) {
+      stdout.write(render(line));
+      // Not kept alive by it: what is left is written at the exit.
+      timer ??= setTimeout(() => {
+        timer = null;
+        stdout.flush();
+      }, collectedMs).unref();
+    },
     flush: (done) => stdout.flush(done),
     flushSync: () => stdout.flushSync(),
   };

@@ -40,17 +40,33 @@ const patterns: readonly Pattern[] = [
   { pattern: /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, replacement: mask },
 ];
 
+/** What any of the patterns begins with or needs; a string without it is searched no further. */
+const suspicion = /:\/\/|AUTH|LOGIN|\$argon2|SCRAM-SHA-|PRIVATE KEY/i;
+
 /** Characters of one string in a log line; a peer's bytes must not fill the disk. */
 const maxLoggedCharacters = 8192;
 const maxDepth = 6;
 
 export function redactText(text: string): string {
   let redacted = text.length > maxLoggedCharacters ? `${text.slice(0, maxLoggedCharacters)}…` : text;
+  if (!suspicion.test(redacted)) return redacted;
   for (const { pattern, replacement } of patterns) redacted = redacted.replace(pattern, replacement);
   return redacted;
 }
 
+/** Field names are words of the program, so there are few; a bound keeps it so. */
+const judgedNames = new Map<string, boolean>();
+const maxJudgedNames = 2000;
+
 function isSecretName(name: string): boolean {
+  const known = judgedNames.get(name);
+  if (known !== undefined) return known;
+  const isSecret = judgeName(name);
+  if (judgedNames.size < maxJudgedNames) judgedNames.set(name, isSecret);
+  return isSecret;
+}
+
+function judgeName(name: string): boolean {
   const plain = name.toLowerCase().replaceAll(/[-_]/g, '');
   return secretEndings.some((ending) => plain.endsWith(ending)) || secretNames.some((secret) => secret === plain);
 }
@@ -76,8 +92,8 @@ function redactValue(value: unknown, depth = 0): unknown {
 /** As `redactValue` for the fields of an object. */
 export function redactFields(fields: Record<string, unknown>, depth = 0): Record<string, unknown> {
   const redacted: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(fields)) {
-    redacted[name] = isSecretName(name) ? mask : redactValue(value, depth + 1);
+  for (const name of Object.keys(fields)) {
+    redacted[name] = isSecretName(name) ? mask : redactValue(fields[name], depth + 1);
   }
   return redacted;
 }
