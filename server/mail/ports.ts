@@ -68,6 +68,7 @@ export type FlagsStored = MailboxState & {
 };
 
 export type FetchWants = {
+  readonly emailId?: boolean;
   readonly flags?: boolean;
   readonly internalDate?: boolean;
   readonly size?: boolean;
@@ -91,7 +92,7 @@ export interface MessageContent {
 /** Only what was wanted is there. */
 export type FetchedMessage = {
   readonly uid: Uid;
-  readonly emailId: EmailId;
+  readonly emailId?: EmailId;
   readonly modSeq?: ModSeq;
   readonly flags?: FlagBits;
   readonly keywords?: readonly string[];

@@ -15,7 +15,7 @@ export function fetchedMessage(
   const { email, internalDate } = message;
   return {
     uid,
-    emailId: email.id,
+    ...(wants.emailId && { emailId: email.id }),
     ...(wants.flags && state()),
     ...(wants.internalDate && { internalDate }),
     ...(wants.size && { size: sizeOf(message) }),

@@ -2,10 +2,14 @@
 import { sql, type Kysely, type Transaction } from 'kysely';
 import type { BlobHash } from '#shared/base/ids.ts';
 import { blobPieceBytes } from '#shared/base/limits.ts';
+import type { CopiedRow } from '#shared/db/copy-out.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { SpooledMessage } from '#server/mail/ports.ts';
+
+/** Read in one statement; so many more are read ahead. */
+const piecesAtOnce = 4;
 
 /** Stores a message's bytes unless they are there, in a transaction of its own. The janitor spares them for its grace period. */
 export async function uploadBlob(db: Kysely<Database>, message: SpooledMessage): Promise<void> {
@@ -38,38 +42,69 @@ async function readAll(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(all);
 }
 
-/** The first `bytes` of small blobs (those not in pieces). A hash that is not there is left out. */
+/** The first `bytes` of small blobs (those not in pieces), each once. A hash that is not there is left out. */
 export async function readBlobs(
   db: Kysely<Database>,
   wanted: readonly { readonly hash: BlobHash; readonly bytes: number }[],
 ): Promise<ReadonlyMap<BlobHash, Buffer>> {
-  const { rows } = await sql<{ hash: string; raw: Buffer }>`/*read-blobs*/
-    select encode(b.hash, 'hex') as hash, substring(b.raw for w.bytes) as raw
-    from unnest(${wanted.map(({ hash }) => Buffer.from(hash, 'hex'))}::bytea[], ${wanted.map(({ bytes }) => bytes)}::int4[]) w (hash, bytes)
-    join blob b on b.hash = w.hash where b.raw is not null`.execute(db);
-  return new Map(rows.map(({ hash, raw }) => [hash as BlobHash, raw]));
+  if (wanted.length === 0) return new Map();
+  const values = wanted.map(({ hash, bytes }) => `('\\x${hexOf(hash)}'::bytea, ${bytes})`).join(', ');
+  const { rows } = await sql<CopiedRow>`${sql.raw(`copy (
+    select b.hash, b.raw from (values ${values}) w (hash, bytes), lateral (
+      select hash, substring(raw for w.bytes) as raw from blob where hash = w.hash and raw is not null offset 0) b
+    ) to stdout (format binary)`)}`.execute(db);
+  return new Map(rows.map(([hash, raw]) => [hash?.toString('hex') as BlobHash, raw as Buffer]));
 }
 
-/** Bytes `start` to `end` of a blob in pieces, at most one piece at a time. MailError unavailable: it is gone. */
+/** COPY takes no parameters. */
+function hexOf(hash: BlobHash): string {
+  if (!/^[0-9a-f]+$/.test(hash)) throw new Error('a hash is hexadecimal');
+  return hash;
+}
+
+/** Bytes `start` to `end` of a blob in pieces: while some are used the next are read. MailError unavailable: it is gone. */
 export async function* readPieces(
   db: Kysely<Database>,
   hash: BlobHash,
   start: number,
   end: number,
 ): AsyncGenerator<Buffer, void, void> {
-  const key = Buffer.from(hash, 'hex');
-  for (let at = start; at < end;) {
-    const piece = Math.floor(at / blobPieceBytes);
-    const from = at - piece * blobPieceBytes;
-    const length = Math.min(end - at, blobPieceBytes - from);
-    const { rows } = await sql<{ data: Buffer }>`/*read-piece*/
-      select substring(data from ${from + 1}::int4 for ${length}::int4) as data
-      from blob_piece where hash = ${key} and piece = ${piece}`.execute(db);
-    const data = rows[0]?.data;
-    // The message was removed while the client was reading, and the janitor has been there.
-    if (!data) throw new MailError({ kind: 'unavailable' });
-    if (data.length !== length) throw new Error(`blob ${hash} has no ${length} bytes at ${at}`);
-    yield data;
-    at += length;
+  const read = (from: number): Promise<readonly Buffer[]> => {
+    const pieces = readSomePieces(db, hash, from, Math.min(end, nextStart(from)));
+    // Whoever waits for them hears of it; when nobody does any more, nobody needs to.
+    pieces.catch(() => undefined);
+    return pieces;
+  };
+  let next = start < end ? read(start) : null;
+  for (let at = start; next !== null; at = nextStart(at)) {
+    const pieces = await next;
+    next = nextStart(at) < end ? read(nextStart(at)) : null;
+    yield* pieces;
   }
+}
+
+function nextStart(at: number): number {
+  const step = blobPieceBytes * piecesAtOnce;
+  return (Math.floor(at / step) + 1) * step;
+}
+
+async function readSomePieces(
+  db: Kysely<Database>,
+  hash: BlobHash,
+  start: number,
+  end: number,
+): Promise<readonly Buffer[]> {
+  const first = Math.floor(start / blobPieceBytes);
+  const last = Math.floor((end - 1) / blobPieceBytes);
+  const { rows } = await sql<CopiedRow>`${sql.raw(`copy (
+    select substring(data from greatest(${start} - piece * ${blobPieceBytes}, 0) + 1
+        for least(${end} - piece * ${blobPieceBytes}, ${blobPieceBytes}) - greatest(${start} - piece * ${blobPieceBytes}, 0))
+    from blob_piece where hash = '\\x${hexOf(hash)}'::bytea and piece between ${first} and ${last} order by piece
+    ) to stdout (format binary)`)}`.execute(db);
+  // The message was removed while the client was reading, and the janitor has been there.
+  if (rows.length === 0) throw new MailError({ kind: 'unavailable' });
+  const pieces = rows.map(([data]) => data as Buffer);
+  const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+  if (bytes !== end - start) throw new Error(`blob ${hash} has ${bytes} bytes at ${start}, not ${end - start}`);
+  return pieces;
 }

@@ -1,7 +1,7 @@
 /**
  * The bytes of fetched messages, loaded when they are asked for, many messages a query: a client that asks for
- * one message's header mostly asks for those of its neighbours next. At most one group of headers and one of
- * bodies is held; a message in pieces is read piece by piece.
+ * one message's header mostly asks for those of its neighbours next. At most two groups of headers and two of
+ * bodies are held; a message in pieces is read a few pieces at a time.
  */
 import type { Kysely } from 'kysely';
 import type { BlobHash } from '#shared/base/ids.ts';
@@ -12,41 +12,56 @@ import { decodeParts } from '#server/mime/part-codec.ts';
 import { readBlobs, readPieces } from './pg-blobs.ts';
 import { mailErrorOf, refusing } from './pg-fault.ts';
 import type { MessageRow } from './pg-message-rows.ts';
+import type { PackedContent } from './pg-packed-rows.ts';
 
-/** A session holds up to two groups for as long as its client takes to read them; larger ones are hardly faster. */
-const maxGroupBytes = 1024 * 1024;
+/** A session holds up to four groups for as long as its client takes to read them; larger ones are hardly faster. */
+const maxGroupBytes = 512 * 1024;
 
 type Wanted = { readonly hash: BlobHash; readonly bytes: number };
 
 /** By UID. The rows must have been read with `content`. */
 export function contentsOf(db: Kysely<Database>, rows: readonly MessageRow[]): ReadonlyMap<number, MessageContent> {
-  const messages = rows.map((row) => ({
-    uid: Number(row.uid),
+  const packed = rows.map((row) => ({
     prefix: row.prefix as Buffer,
-    root: decodeParts(row.parts as string),
+    parts: row.parts as string,
     hash: row.hash as BlobHash,
     rawSize: Number(row.raw_size),
     isInPieces: row.in_pieces === true,
+    raw: null,
   }));
-  const small = messages.filter(({ isInPieces }) => !isInPieces);
+  const content = packedContents(db, packed);
+  return new Map(rows.map((row, i) => [Number(row.uid), content(i)]));
+}
+
+/** The content of the n-th. */
+export function packedContents(
+  db: Kysely<Database>,
+  packed: readonly PackedContent[],
+): (place: number) => MessageContent {
+  const messages = packed.map((message) => ({ ...message, root: decodeParts(message.parts) }));
+  const unread = messages.filter(({ isInPieces, raw }) => !isInPieces && raw === null);
   const headers = new BlobGroups(
     db,
-    small.map(({ hash, root }) => ({ hash, bytes: root.bodyStart })),
+    unread.map(({ hash, root }) => ({ hash, bytes: root.bodyStart })),
   );
   const bodies = new BlobGroups(
     db,
-    small.map(({ hash, rawSize }) => ({ hash, bytes: rawSize })),
+    unread.map(({ hash, rawSize }) => ({ hash, bytes: rawSize })),
   );
-  return new Map(
-    messages.map(({ uid, prefix, root, hash, rawSize, isInPieces }) => {
-      const read = (start: number, end: number): AsyncIterable<Buffer> => {
-        const to = Math.min(end, rawSize);
-        if (isInPieces) return refusingPieces(readPieces(db, hash, start, to));
-        return slice(to <= root.bodyStart ? headers : bodies, hash, start, to);
-      };
-      return [uid, { prefix, rawSize, root, read }];
-    }),
-  );
+  return (place) => {
+    const { prefix, root, hash, rawSize, isInPieces, raw } = messages[place] as (typeof messages)[number];
+    const read = (start: number, end: number): AsyncIterable<Buffer> => {
+      const to = Math.min(end, rawSize);
+      if (isInPieces) return refusingPieces(readPieces(db, hash, start, to));
+      return raw ? atHand(raw, start, to) : slice(to <= root.bodyStart ? headers : bodies, hash, start, to);
+    };
+    return { prefix, rawSize, root, read };
+  };
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- as the others
+async function* atHand(raw: Buffer, start: number, end: number): AsyncGenerator<Buffer, void, void> {
+  if (start < end) yield raw.subarray(start, end);
 }
 
 async function* slice(
@@ -67,12 +82,14 @@ async function* refusingPieces(pieces: AsyncGenerator<Buffer, void, void>): Asyn
   }
 }
 
-/** Blobs, or their beginnings, in groups of `maxGroupBytes`; the group used last is kept. */
+type Group = ReadonlyMap<BlobHash, Buffer>;
+
+/** Blobs, or their beginnings, in groups of `maxGroupBytes`: the one used last is kept, and the next is read ahead. */
 class BlobGroups {
   readonly #db: Kysely<Database>;
   readonly #groups: readonly (readonly Wanted[])[];
   readonly #groupOf = new Map<BlobHash, number>();
-  #loaded: { readonly group: number; readonly blobs: Promise<ReadonlyMap<BlobHash, Buffer>> } | null = null;
+  readonly #loading = new Map<number, Promise<Group>>();
 
   constructor(db: Kysely<Database>, wanted: readonly Wanted[]) {
     this.#db = db;
@@ -91,18 +108,27 @@ class BlobGroups {
   }
 
   async get(hash: BlobHash): Promise<Buffer> {
-    const group = this.#groupOf.get(hash) ?? 0;
-    if (this.#loaded?.group !== group) {
-      this.#loaded = { group, blobs: readBlobs(this.#db, this.#groups[group] ?? []) };
+    const number = this.#groupOf.get(hash) ?? 0;
+    for (const other of this.#loading.keys()) {
+      if (other !== number && other !== number + 1) this.#loading.delete(other);
     }
+    const group = this.#load(number);
     try {
-      const blob = (await this.#loaded.blobs).get(hash);
+      const blobs = await group;
+      if (number + 1 < this.#groups.length) this.#load(number + 1).catch(() => undefined);
+      const blob = blobs.get(hash);
       // The message was removed while the client was reading, and the janitor has been there.
       if (!blob) throw new MailError({ kind: 'unavailable' });
       return blob;
     } catch (error) {
-      this.#loaded = null;
+      this.#loading.delete(number);
       throw error;
     }
+  }
+
+  #load(number: number): Promise<Group> {
+    const loading = this.#loading.get(number) ?? readBlobs(this.#db, this.#groups[number] ?? []);
+    this.#loading.set(number, loading);
+    return loading;
   }
 }

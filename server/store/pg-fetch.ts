@@ -1,108 +1,128 @@
-/** FETCH: flags from pages, the rest from rows, in batches bounded in rows and bytes. No transaction is held between them. */
-import { sql, type Kysely, type Selectable } from 'kysely';
-import type { AccountId, MailboxId, Uid } from '#shared/base/ids.ts';
+/** FETCH: a statement a batch, which is bounded in messages and bytes. No transaction is held between them. */
+import { sql, type Kysely } from 'kysely';
+import type { AccountId, EmailId, MailboxId, ModSeq } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { keywordNames } from '#server/mail/keyword-table.ts';
-import type { Mailbox } from '#server/mail/mailbox.ts';
 import {
   flagsOf,
   forEachUidIn,
   keywordBitsOf,
   modSeqOf,
-  pageNumberOf,
+  pagesOf,
   type MailboxPage,
 } from '#server/mail/mailbox-page.ts';
-import { slotRanges, uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
-import type { FetchedMessage, FetchWants, MessageContent } from '#server/mail/ports.ts';
-import { uidSet, type UidSet } from '#server/mail/uid-set.ts';
-import { contentsOf } from './pg-content.ts';
+import type { FetchedMessage, FetchWants } from '#server/mail/ports.ts';
+import type { UidSet } from '#server/mail/uid-set.ts';
+import { packedContents } from './pg-content.ts';
 import { noSuchMailbox } from './pg-fault.ts';
-import { readRows, type MessageRow } from './pg-message-rows.ts';
-import { mailboxColumns, readPageNumbers, readPages, toMailbox } from './pg-rows.ts';
+import { readPackedRows, type PackedRows } from './pg-packed-rows.ts';
+import { pageColumns, rangesOf, toPage, type PageColumns } from './pg-rows.ts';
+import { readAhead } from './read-ahead.ts';
 
-/** A batch has fewer than these and those of one page more. */
-const uidsPerBatch = 700;
-const maxPagesPerBatch = 64;
+/** Pages of one statement. */
+const pagesAtOnce = 32;
+
+type Place = { readonly accountId: AccountId; readonly mailboxId: MailboxId };
+
 /** MailError no-such-mailbox. */
 export async function* fetchMessages(
   db: Kysely<Database>,
-  place: { readonly accountId: AccountId; readonly mailboxId: MailboxId },
+  place: Place,
   uids: UidSet,
   wants: FetchWants,
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
-  const { accountId, mailboxId } = place;
-  await readHeader(db, accountId, mailboxId);
-  const numbers = await readPageNumbers(db, accountId, mailboxId, uids);
-  for (const some of batchesOf(numbers, uids)) {
-    const pages = await readPages(db, accountId, mailboxId, everyUidOf(some));
-    // Read after the pages, the keyword table has all of their bits: it only grows.
-    const keywords = wants.flags ? (await readHeader(db, accountId, mailboxId)).keywords : [];
-    const byNumber = new Map(pages.map((page) => [page.page, page]));
-    for await (const rows of readRows(db, place, uidsIn(pages, uids), wants)) {
-      const contents = wants.content ? contentsOf(db, rows) : null;
-      yield rows.map((row) => {
-        const uid = Number(row.uid) as Uid;
-        const page = byNumber.get(pageNumberOf(uid)) as MailboxPage;
-        return fetchedMessage(row, wants, wants.flags ? stateOf(page, uid, keywords) : null, contents?.get(uid));
-      });
-    }
-  }
-}
-
-function stateOf(page: MailboxPage, uid: Uid, keywords: readonly string[]) {
-  return {
-    flags: flagsOf(page, uid),
-    keywords: keywordNames(keywords, keywordBitsOf(page, uid)),
-    modSeq: modSeqOf(page, uid),
-  };
-}
-
-function fetchedMessage(
-  row: MessageRow,
-  wants: FetchWants,
-  state: ReturnType<typeof stateOf> | null,
-  content: MessageContent | undefined,
-): FetchedMessage {
-  return {
-    uid: Number(row.uid) as Uid,
-    emailId: row.email_id,
-    ...state,
-    ...(row.internal_date && { internalDate: row.internal_date }),
-    ...(wants.size && { size: Number(row.size) }),
-    ...(row.envelope !== undefined && { envelope: row.envelope }),
-    ...(row.bodystructure !== undefined && { bodystructure: row.bodystructure }),
-    ...(content && { content }),
-  };
-}
-
-async function readHeader(db: Kysely<Database>, accountId: AccountId, mailboxId: MailboxId): Promise<Mailbox> {
-  const { rows } = await sql<Selectable<Database['mailbox']>>`/*read-mailbox*/
-    select ${mailboxColumns} from mailbox m where m.account_id = ${accountId} and m.id = ${mailboxId}`.execute(db);
-  if (!rows[0]) throw noSuchMailbox();
-  return toMailbox(rows[0]);
-}
-
-/** Pages a batch: few where the set has many of their UIDs, more where it has a few of each. */
-function* batchesOf(numbers: readonly number[], uids: UidSet): Generator<readonly number[], void, void> {
-  let batch: number[] = [];
-  let candidates = 0;
-  for (const number of numbers) {
-    batch.push(number);
-    for (const [first, last] of slotRanges(uids, number)) candidates += last - first + 1;
-    if (candidates < uidsPerBatch && batch.length < maxPagesPerBatch) continue;
+  const isInPages = Object.entries(wants).every(([want, isWanted]) => !isWanted || want === 'flags') && wants.flags;
+  let isEmpty = true;
+  for await (const batch of readAhead(isInPages ? fromPages(db, place, uids) : fromRows(db, place, uids, wants))) {
+    isEmpty = false;
     yield batch;
-    batch = [];
-    candidates = 0;
   }
-  if (batch.length > 0) yield batch;
+  if (isEmpty) await assertThere(db, place);
 }
 
-function everyUidOf(numbers: readonly number[]): UidSet {
-  return uidSet(numbers.map((number) => [number * uidsPerPage, number * uidsPerPage + uidsPerPage - 1]));
+async function assertThere(db: Kysely<Database>, { accountId, mailboxId }: Place): Promise<void> {
+  const { rows } = await sql`/*is-mailbox*/
+    select from mailbox where account_id = ${accountId} and id = ${mailboxId}`.execute(db);
+  if (rows.length === 0) throw noSuchMailbox();
 }
 
-function uidsIn(pages: readonly MailboxPage[], set: UidSet): readonly Uid[] {
-  const uids: Uid[] = [];
-  for (const page of pages) forEachUidIn(page, set, (uid) => uids.push(uid));
-  return uids;
+/** What the pages alone know: a batch a page. */
+async function* fromPages(
+  db: Kysely<Database>,
+  { accountId, mailboxId }: Place,
+  uids: UidSet,
+): AsyncGenerator<readonly FetchedMessage[], void, void> {
+  const ranges = pagesOf(uids);
+  for (let from = 0; ;) {
+    const rest = ranges
+      .filter(([, last]) => last >= from)
+      .map(([first, last]) => [Math.max(first, from), last] as const);
+    if (rest.length === 0) return;
+    const { rows } = await sql<PageColumns & { readonly names: readonly string[] | null }>`/*fetch-pages*/
+      select p.*, case when p.page_keywords is not null then b.keywords end as names
+      from mailbox b, ${rangesOf(rest)}, lateral (
+        select ${pageColumns} from mailbox_page p
+        where p.account_id = b.account_id and p.mailbox_id = b.id and p.page between r.first and r.last
+        order by p.page limit ${sql.lit(pagesAtOnce)}) p
+      where b.account_id = ${accountId} and b.id = ${mailboxId}
+      limit ${sql.lit(pagesAtOnce)}`.execute(db);
+    for (const row of rows.toSorted((a, b) => a.page - b.page)) {
+      const batch = messagesOf(toPage(row), uids, row.names ?? []);
+      if (batch.length > 0) yield batch;
+      from = row.page + 1;
+    }
+    if (rows.length < pagesAtOnce) return;
+  }
+}
+
+function messagesOf(page: MailboxPage, uids: UidSet, names: readonly string[]): readonly FetchedMessage[] {
+  const messages: FetchedMessage[] = [];
+  forEachUidIn(page, uids, (uid) => {
+    const keywords = keywordNames(names, keywordBitsOf(page, uid));
+    messages.push({ uid, flags: flagsOf(page, uid), keywords, modSeq: modSeqOf(page, uid) });
+  });
+  return messages;
+}
+
+async function* fromRows(
+  db: Kysely<Database>,
+  place: Place,
+  uids: UidSet,
+  wants: FetchWants,
+): AsyncGenerator<readonly FetchedMessage[], void, void> {
+  for await (const rows of readPackedRows(db, place, uids, wants)) {
+    const contents = rows.contents && packedContents(db, rows.contents);
+    yield rows.uids.map((uid, i): FetchedMessage => ({
+      uid,
+      ...(rows.states && stateOf(rows, i)),
+      ...(rows.emailIds && { emailId: rows.emailIds[i] as EmailId }),
+      ...(rows.internalDates && { internalDate: new Date(rows.internalDates[i] ?? 0) }),
+      ...(rows.sizes && { size: rows.sizes[i] ?? 0 }),
+      ...(rows.envelopes && { envelope: rows.envelopes[i] ?? '' }),
+      ...(rows.bodystructures && { bodystructure: rows.bodystructures[i] ?? '' }),
+      ...(contents && { content: contents(i) }),
+    }));
+  }
+}
+
+/** Hexadecimal digits of a slot's flags, and with its offset from the page's lowest modseq. */
+const [flagDigits, stateDigits] = [4, 12];
+const noKeywords: readonly string[] = [];
+
+function stateOf({ states = [], modSeqBases = [], keywords = noKeywords }: PackedRows, i: number) {
+  const state = states[i] ?? '';
+  return {
+    flags: parseInt(state.slice(0, flagDigits), 16),
+    modSeq: ((modSeqBases[i] ?? 0) + parseInt(state.slice(flagDigits, stateDigits), 16)) as ModSeq,
+    keywords: state.length === stateDigits ? noKeywords : keywordNames(keywords, bitsOf(state.slice(stateDigits))),
+  };
+}
+
+/** Bit n of the bytes, counted from the lowest of each, is keyword n. */
+function bitsOf(digits: string): readonly number[] {
+  const bits: number[] = [];
+  for (const [place, byte] of Buffer.from(digits, 'hex').entries()) {
+    for (let bit = 0; byte >> bit !== 0; bit++) if (((byte >> bit) & 1) === 1) bits.push(place * 8 + bit);
+  }
+  return bits;
 }

@@ -53,7 +53,8 @@ test('a blob is kept for the grace period', async () => {
 
 test('who is reading a message when it goes is told to come again', async () => {
   await using janitor = new Janitor({ database: under.database, graceSeconds: 0 });
-  for (const raw of [letter(), large]) {
+  // A small one's bytes come along with its row.
+  for (const raw of [letter('middling', `${'x'.repeat(998)}\r\n`.repeat(200)), large]) {
     const account = await TestAccount.create(under);
     await account.deliver({ raw });
     const [message] = await account.fetch({ content: true });

@@ -1,9 +1,9 @@
 /** The plans of the hot statements on a database with some mail in it: each must go by an index. */
 import { randomUUID } from 'node:crypto';
-import { Kysely, PostgresDialect, sql, type LogEvent } from 'kysely';
-import pg from 'pg';
+import { sql, type CompiledQuery } from 'kysely';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Database } from '#shared/db/schema.ts';
+import { createDatabase, type PostgresDatabase } from '#shared/db/client.ts';
 import { flagBits } from '#server/mail/flags.ts';
 import { uidSet } from '#server/mail/uid-set.ts';
 import { openPgStore, type PgStoreUnderTest } from '../../test/contracts/pg-store.ts';
@@ -18,8 +18,8 @@ const large = ['account_state', 'blob', 'blob_piece', 'change_log', 'email', 'ma
 let under: PgStoreUnderTest;
 let account: TestAccount;
 let store: PgMailStore;
-let watched: Kysely<Database>;
-let queries: LogEvent['query'][] = [];
+let watched: PostgresDatabase;
+let queries: CompiledQuery[] = [];
 
 beforeAll(async () => {
   under = await openPgStore();
@@ -48,22 +48,12 @@ beforeAll(async () => {
     select account_id, n, id, 'flags' from mailbox, generate_series(1000, 1002) n`.execute(db);
   await sql`analyze`.execute(db);
 
-  const getTypeParser = ((id: number, format?: 'text') =>
-    id === 20 // int8
-      ? BigInt
-      : (pg.types.getTypeParser(id, format) as unknown)) as typeof pg.types.getTypeParser;
-  const pool = new pg.Pool({ connectionString: under.url, types: { getTypeParser } });
-  watched = new Kysely<Database>({
-    dialect: new PostgresDialect({ pool }),
-    log: (event) => {
-      queries.push(event.query);
-    },
-  });
-  store = new PgMailStore({ database: { ...under.database, db: watched }, tell: () => undefined });
+  watched = createDatabase({ url: under.url, onQuery: (query) => queries.push(query) });
+  store = new PgMailStore({ database: watched, tell: () => undefined });
 });
 afterAll(async () => {
   await store[Symbol.asyncDispose]();
-  await watched.destroy();
+  await watched[Symbol.asyncDispose]();
   await under[Symbol.asyncDispose]();
 });
 

@@ -2,8 +2,9 @@
  * The database's connections: a pool behind Kysely, and single connections for what needs one of its own.
  * Decided here for all of them: names, timeouts, and how values become JavaScript (int8 is bigint, date is text).
  */
-import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
+import { Kysely, PostgresDialect, type CompiledQuery, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
+import { copyOut, isCopyOut } from './copy-out.ts';
 import type { Database } from './schema.ts';
 
 export type DatabaseOptions = {
@@ -15,6 +16,8 @@ export type DatabaseOptions = {
   readonly maxConnections?: number;
   /** Hears what happens to connections that nobody is waiting on; the next use connects again. */
   readonly onConnectionError?: (error: Error) => void;
+  /** Hears of each statement of the pool when it is done. */
+  readonly onQuery?: (query: CompiledQuery) => void;
 };
 
 export interface PostgresDatabase extends AsyncDisposable {
@@ -65,7 +68,11 @@ export function createDatabase(options: DatabaseOptions): PostgresDatabase {
   pool.on('error', onConnectionError);
   // The pool listens to its idle connections only; an error of one in use must not end the process either.
   pool.on('connect', (client) => client.on('error', onConnectionError));
-  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: namingPool(pool) }) });
+  const { onQuery } = options;
+  const db = new Kysely<Database>({
+    dialect: new PostgresDialect({ pool: namingPool(pool) }),
+    ...(onQuery && { log: ({ query }) => onQuery(query) }),
+  });
   return {
     db,
     counts: () => ({
@@ -116,6 +123,7 @@ function namingPool(pool: pg.Pool): PostgresPool {
 
 function namingClient(client: pg.PoolClient): PostgresPoolClient {
   const query = (text: string, values: readonly unknown[]): Promise<pg.QueryResult> => {
+    if (isCopyOut(text)) return copyOut(client, text) as Promise<unknown> as Promise<pg.QueryResult>;
     const name = namedStatement.exec(text)?.[1];
     return client.query({ text, values: [...values], ...(name !== undefined && { name }) });
   };

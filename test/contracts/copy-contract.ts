@@ -35,7 +35,7 @@ function sharedContract(under: () => StoreUnderTest, verb: 'copy' | 'move'): voi
     await account.append(1, { raw: letter('one'), flags: seen, keywords: ['A', 'b'], internalDate: date });
     await account.append(1, { raw: letter('two') });
     await account.append(1, { raw: letter('three'), flags: flagged | deleted, keywords: ['C'] });
-    const emails = (await account.fetch({})).map(({ emailId }) => emailId);
+    const emails = (await account.fetch({ emailId: true })).map(({ emailId }) => emailId);
     const copied = await account.store[verb](account.id, account.inboxId, uidSetOf([3, 1, 999]), work.id);
     expect(copied.uidValidity).toBe(work.uidValidity);
     expect(formatUidSet(copied.source)).toBe('1,3');
@@ -45,7 +45,7 @@ function sharedContract(under: () => StoreUnderTest, verb: 'copy' | 'move'): voi
       { flags: seen, keywords: ['a', 'b'] },
       { flags: flagged | deleted, keywords: ['c'] },
     ]);
-    const fetched = await account.fetch({ internalDate: true }, copied.destination, work.id);
+    const fetched = await account.fetch({ emailId: true, internalDate: true }, copied.destination, work.id);
     expect(fetched.map(({ emailId }) => emailId)).toEqual([emails[0], emails[2]]);
     expect(fetched[0]?.internalDate).toEqual(date);
     const subjects = (await account.bodies(work.id)).slice(1).map((body) => /Subject: (\w+)/.exec(body)?.[1]);
@@ -166,7 +166,7 @@ function moveOnlyContract(under: () => StoreUnderTest): void {
     );
     expect(counts[0]).toBe(0);
     expect((counts[1] ?? 0) + (counts[2] ?? 0)).toBe(50);
-    const emails = await Promise.all([sent, trash].map(({ id }) => account.fetch({}, everyUid, id)));
+    const emails = await Promise.all([sent, trash].map(({ id }) => account.fetch({ emailId: true }, everyUid, id)));
     expect(new Set(emails.flat().map(({ emailId }) => emailId)).size).toBe(50);
   });
 }

@@ -51,7 +51,7 @@ export function deliverContract(under: () => StoreUnderTest): void {
     const blobs = await under().countBlobs();
     await account.deliver({ raw });
     expect(await under().countBlobs()).toBe(blobs);
-    const [first, second] = await account.fetch({});
+    const [first, second] = await account.fetch({ emailId: true });
     expect([first?.uid, second?.uid]).toEqual([1, 2]);
     expect(first?.emailId).not.toBe(second?.emailId);
   });

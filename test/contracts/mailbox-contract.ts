@@ -190,7 +190,7 @@ function renameContract(under: () => StoreUnderTest): void {
     await account.append(2, { raw, flags: flagBits.seen, keywords: ['Work'] });
     await account.deliver({ raw });
     const before = await account.state();
-    const kept = await account.fetch({ internalDate: true });
+    const kept = await account.fetch({ emailId: true, internalDate: true });
     await account.store.renameMailbox(account.id, account.inboxId, 'old/mail');
     const moved = await account.mailbox('old/mail');
     expect(moved).toMatchObject({ messages: 3, unseen: 1, specialUse: null, sizeBytes: raw.length * 3 });
@@ -199,7 +199,7 @@ function renameContract(under: () => StoreUnderTest): void {
       { flags: flagBits.seen, keywords: ['Work'] },
       { flags: 0, keywords: [] },
     ]);
-    const fetched = await account.fetch({ internalDate: true }, undefined, moved.id);
+    const fetched = await account.fetch({ emailId: true, internalDate: true }, undefined, moved.id);
     expect(fetched.map(({ emailId, internalDate }) => [emailId, internalDate])).toEqual(
       kept.map(({ emailId, internalDate }) => [emailId, internalDate]),
     );

@@ -26,16 +26,13 @@ export async function fetchCommand(session: ImapSession, command: CommandOf<'FET
   const marksSeen = !view.isReadOnly && command.items.some(setsSeen);
   const items = itemsOf(command);
   const wants = wantsOf(items, marksSeen);
+  const hasBodies = items.some(isBodyItem);
   const turns = new Turns(session.services.clock);
   let answered = 0;
   for await (const batch of session.services.store.fetch(account.accountId, view.mailboxId, uids, wants)) {
     const seen = marksSeen ? await markSeen(session, batch) : noneSeen;
-    for (const message of batch) {
-      const seq = view.seqOf(message.uid);
-      if (seq === 0) continue;
-      answered += 1;
-      await writeMessage(session, seq, message, { items, seen: seen.get(message.uid) ?? null, turns });
-    }
+    const answer = { items, seen, turns };
+    answered += hasBodies ? await writeMessages(session, batch, answer) : await writeLines(session, batch, answer);
   }
   // RFC 2180 section 4.1.2: what is left was sent.
   return !command.byUid && answered < view.countIn(uids) ? expungeIssued : ok('FETCH completed');
@@ -89,14 +86,61 @@ async function markSeen(session: ImapSession, batch: readonly FetchedMessage[]):
   }
 }
 
-type Answer = { readonly items: readonly FetchItem[]; readonly seen: MessageFlags | null; readonly turns: Turns };
+type Answer = { readonly items: readonly FetchItem[]; readonly seen: NewFlags; readonly turns: Turns };
+
+/** Characters that are gathered before they are written. */
+const gatheredLength = 16 * 1024;
+
+/** Resolves with how many of the messages the client knows. */
+async function writeLines(
+  session: ImapSession,
+  batch: readonly FetchedMessage[],
+  { items, turns }: Answer,
+): Promise<number> {
+  const { view } = session.selected;
+  let answered = 0;
+  let lines = '';
+  for (const message of batch) {
+    const seq = view.seqOf(message.uid);
+    if (seq === 0) continue;
+    answered += 1;
+    lines += fetchBegin(seq);
+    let separator = '';
+    for (const item of items) {
+      if (!isBodyItem(item)) lines += separator + attribute(session, message, item, null);
+      separator = ' ';
+    }
+    lines += fetchEnd;
+    if (lines.length < gatheredLength) continue;
+    await session.write(lines);
+    lines = '';
+    const pause = turns.pause();
+    if (pause !== null) await pause;
+  }
+  if (lines !== '') await session.write(lines);
+  return answered;
+}
+
+/** Resolves with how many of the messages the client knows. */
+async function writeMessages(session: ImapSession, batch: readonly FetchedMessage[], answer: Answer): Promise<number> {
+  const { view } = session.selected;
+  let answered = 0;
+  for (const message of batch) {
+    const seq = view.seqOf(message.uid);
+    if (seq === 0) continue;
+    answered += 1;
+    await writeMessage(session, seq, message, answer);
+  }
+  return answered;
+}
 
 async function writeMessage(
   session: ImapSession,
   seq: number,
   message: FetchedMessage,
-  { items, seen, turns }: Answer,
+  { items, seen: newFlags, turns }: Answer,
 ): Promise<void> {
+  const seen = newFlags.get(message.uid) ?? null;
   const response: Response = { text: fetchBegin(seq), isBegun: false };
   let separator = '';
   try {
@@ -150,8 +194,16 @@ function attribute(
   }
 }
 
+/** Of messages without keywords: few, and asked for again and again. */
+const knownFlags = new Map<number, string>();
+const recentBit = 0x1_0000;
+
 function flagsAttribute({ flags, keywords, isRecent }: Pick<MessageFlags, 'flags' | 'keywords' | 'isRecent'>): string {
-  return formatFetchFlags(flags, keywords, isRecent);
+  if (keywords.length > 0) return formatFetchFlags(flags, keywords, isRecent);
+  const key = isRecent ? flags | recentBit : flags;
+  const known = knownFlags.get(key) ?? formatFetchFlags(flags, keywords, isRecent);
+  knownFlags.set(key, known);
+  return known;
 }
 
 function wanted<T>(value: T | undefined): T {
