@@ -55,7 +55,7 @@ export class Bench implements AsyncDisposable {
   async timed(
     server: MailServer,
     task: Task,
-    options: { readonly settle?: (outcome: Outcome) => number } = {},
+    options: { readonly settle?: (outcome: Outcome) => number; readonly deadlineMs?: number } = {},
   ): Promise<Timed> {
     const roots = server.roots();
     const before = { at: 0, cpu: 0, own: 0, busy: 0, memory: 0, roundTrips: 0 };
@@ -66,15 +66,19 @@ export class Bench implements AsyncDisposable {
     const timer = setInterval(look, pssEveryMs);
     try {
       if (options.settle) await server.mark();
-      const outcome = await this.client.run(task, async () => {
-        before.roundTrips = (await server.roundTrips?.()) ?? 0;
-        for (const pid of roots) resetPeak(pid);
-        before.memory = programMiB(roots).now;
-        before.cpu = cpuSecondsOf(roots);
-        before.own = ownCpu(roots);
-        before.busy = busySeconds();
-        before.at = performance.now();
-      });
+      const outcome = await this.client.run(
+        task,
+        async () => {
+          before.roundTrips = (await server.roundTrips?.()) ?? 0;
+          for (const pid of roots) resetPeak(pid);
+          before.memory = programMiB(roots).now;
+          before.cpu = cpuSecondsOf(roots);
+          before.own = ownCpu(roots);
+          before.busy = busySeconds();
+          before.at = performance.now();
+        },
+        options.deadlineMs,
+      );
       if (options.settle) await server.settled(options.settle(outcome));
       const elapsed = (performance.now() - before.at) / 1000;
       const serverCpu = cpuSecondsOf(roots) - before.cpu;

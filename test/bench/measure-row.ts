@@ -137,6 +137,6 @@ class RowWork {
   }
 
   #say(text: string): void {
-    this.#o.say(`${this.#row.name.padEnd(24)}${text}`);
+    this.#o.say(`${this.#row.name.padEnd(30)}${text}`);
   }
 }

@@ -62,6 +62,8 @@ export function doubts(probes: readonly Probe[], rows: readonly RowResult[]): re
 export function foreignCores(row: RowResult): number {
   // The proxy before a database further away is neither server nor client.
   const all = Object.entries(row.samples).flatMap(([server, samples]) => (server === far ? [] : samples));
-  const measured = all.flatMap((sample) => (sample === null || sample.seconds < leastSeconds ? [] : [sample.foreignCores]));
+  const measured = all.flatMap((sample) =>
+    sample === null || sample.seconds < leastSeconds ? [] : [sample.foreignCores],
+  );
   return measured.length === 0 ? 0 : median(measured);
 }

@@ -10,6 +10,9 @@ import {
   imapScript,
   imapStore,
 } from './imap-load.ts';
+import { besideSearch } from './beside-load.ts';
+import { imapChanges, imapCopies } from './growth-load.ts';
+import { mixedLoad } from './mixed-load.ts';
 import { fdatasyncLoad, postgresInsert, postgresRead } from './limit-load.ts';
 import { SmtpConnection, smtpLoad } from './smtp-load.ts';
 import { loginStorm } from './storm-load.ts';
@@ -76,6 +79,14 @@ async function run(task: Task, begin: Begin): Promise<Omit<Outcome, 'cpuSeconds'
     }
     case 'login-storm':
       return loginStorm(task, begin);
+    case 'imap-copies':
+      return imapCopies(task, begin);
+    case 'imap-changes':
+      return imapChanges(task, begin);
+    case 'beside-search':
+      return besideSearch(task, begin);
+    case 'mixed':
+      return mixedLoad(task, begin);
     case 'postgres-insert':
       return postgresInsert(task, begin);
     case 'postgres-read':

@@ -76,6 +76,43 @@ export type Task =
       readonly count: number;
     }
   | {
+      readonly kind: 'imap-copies';
+      readonly login: Login;
+      readonly from: string;
+      readonly to: string;
+      /** Messages that the second mailbox has in the end. */
+      readonly count: number;
+    }
+  | {
+      readonly kind: 'imap-changes';
+      readonly login: Login;
+      readonly mailbox: string;
+      /** Messages to change, each change counted. */
+      readonly changes: number;
+      /** No longer than this. */
+      readonly seconds: number;
+    }
+  | {
+      readonly kind: 'beside-search';
+      readonly searcher: Login;
+      readonly mailbox: string;
+      /** Null: nobody searches. */
+      readonly word: string | null;
+      /** Numbers in the SEARCH response; mail that came since the mailbox was made may have the word too. */
+      readonly hits: { readonly least: number; readonly most: number };
+      readonly others: readonly Login[];
+      readonly smtpPort: number;
+      readonly recipient: string;
+      readonly seconds: number;
+    }
+  | {
+      readonly kind: 'mixed';
+      readonly smtpPort: number;
+      readonly recipients: readonly string[];
+      readonly logins: readonly Login[];
+      readonly seconds: number;
+    }
+  | {
       readonly kind: 'postgres-insert';
       readonly url: string;
       readonly clients: number;

@@ -1,4 +1,6 @@
 /** The table, in the order in which it is printed. */
+import { agedRows } from './aged-rows.ts';
+import { besideRows } from './beside-rows.ts';
 import { growthRows } from './growth-rows.ts';
 import { loginRows } from './login-rows.ts';
 import { readRows } from './read-rows.ts';
@@ -16,6 +18,8 @@ const allRows: readonly Row[] = [
   ...searchRows,
   ...writeRows,
   ...growthRows,
+  ...besideRows,
+  ...agedRows,
 ];
 
 /**
