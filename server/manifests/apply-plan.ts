@@ -7,7 +7,7 @@ import { setPrimaryPassword } from '#shared/directory/credentials.ts';
 import type { NewPassword } from '#shared/directory/credentials.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import type { Action } from '#shared/provisioning/plan.ts';
-import type { Named, WantedAccount, WantedAlias, WantedDomain } from '#shared/provisioning/wanted.ts';
+import type { Named, SendingLimits, WantedAccount, WantedAlias, WantedDomain } from '#shared/provisioning/wanted.ts';
 
 export type ApplyOptions = {
   readonly tx: Kysely<Database>;
@@ -107,6 +107,10 @@ async function putDomain(tx: Kysely<Database>, id: bigint | null, wanted: Wanted
     catch_all_local: wanted.catchAll?.localPart ?? null,
     catch_all_domain: wanted.catchAll?.domain ?? null,
     suspended: wanted.suspended,
+    ...limitColumns(wanted.limits),
+    dkim_algorithms: [...wanted.dkim.algorithms],
+    dkim_rotation_seconds: wanted.dkim.rotationSeconds === null ? null : BigInt(wanted.dkim.rotationSeconds),
+    dkim_overlap_seconds: BigInt(wanted.dkim.overlapSeconds),
   };
   if (id !== null) {
     await tx.updateTable('domain').set(values).where('id', '=', id).execute();
@@ -134,6 +138,9 @@ async function putAccount(tx: Kysely<Database>, id: AccountId | null, wanted: Wa
     suspended: wanted.suspended,
     deletion_grace_seconds: BigInt(wanted.graceSeconds),
     purge_after: null,
+    ...limitColumns(wanted.limits),
+    recipients_per_message: wanted.limits.recipientsPerMessage,
+    saves_sent: wanted.savesSent,
   };
   if (id !== null) {
     await tx.updateTable('account').set(values).where('id', '=', id).execute();
@@ -150,7 +157,11 @@ async function putAccount(tx: Kysely<Database>, id: AccountId | null, wanted: Wa
 async function putAlias(tx: Kysely<Database>, id: bigint | null, wanted: WantedAlias): Promise<void> {
   const aliasId = id ?? (await insertAlias(tx, wanted));
   if (id !== null) {
-    await tx.updateTable('alias').set(managedColumns(wanted)).where('id', '=', id).execute();
+    await tx
+      .updateTable('alias')
+      .set({ ...managedColumns(wanted), send_as: wanted.sendAs })
+      .where('id', '=', id)
+      .execute();
     await tx.deleteFrom('alias_member').where('alias_id', '=', id).execute();
   }
   await tx
@@ -168,7 +179,12 @@ async function putAlias(tx: Kysely<Database>, id: bigint | null, wanted: WantedA
 async function insertAlias(tx: Kysely<Database>, wanted: WantedAlias): Promise<bigint> {
   const { id } = await tx
     .insertInto('alias')
-    .values({ ...managedColumns(wanted), domain_id: domainId(wanted.domain), local_part: wanted.localPart })
+    .values({
+      ...managedColumns(wanted),
+      domain_id: domainId(wanted.domain),
+      local_part: wanted.localPart,
+      send_as: wanted.sendAs,
+    })
     .returning('id')
     .executeTakeFirstOrThrow();
   await addAddress(tx, wanted, { alias_id: id });
@@ -195,6 +211,14 @@ function managedColumns(wanted: WantedDomain | WantedAccount | WantedAlias) {
     retained_at: null,
     managed_by: 'reconciler' as const,
     spec_hash: wanted.specHash,
+  };
+}
+
+function limitColumns({ messagesPerHour, messagesPerDay, newRecipientsPerDay }: SendingLimits) {
+  return {
+    messages_per_hour: messagesPerHour,
+    messages_per_day: messagesPerDay,
+    new_recipients_per_day: newRecipientsPerDay,
   };
 }
 

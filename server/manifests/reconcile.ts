@@ -12,6 +12,7 @@ import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
 import { deriveVerifiers, isPasswordOf, noteSecrets, secretTag } from '#shared/directory/credentials.ts';
 import type { NewPassword } from '#shared/directory/credentials.ts';
+import { reconcileDkimKeys, zoneLine } from '#shared/directory/dkim-keys.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
@@ -89,12 +90,12 @@ export class Reconciler {
       this.#refuseFaults(step);
       await noteSecrets(this.#options.db, step.recognised);
       const actions = this.#round(step.plan.actions);
-      if (actions.length === 0) return this.#done(step, changes);
+      if (actions.length === 0) return await this.#done(step, changes);
       const passwords = await this.#newPasswords(actions);
       if (!passwords || !(await this.#apply(step, actions, passwords))) attempt += 1;
       else {
         changes += actions.length;
-        if (actions.length === step.plan.actions.length) return this.#done(await this.#look(), changes);
+        if (actions.length === step.plan.actions.length) return await this.#done(await this.#look(), changes);
       }
     }
     throw new Error(`the directory kept changing while manifests were applied (${attempts} attempts)`);
@@ -264,13 +265,24 @@ export class Reconciler {
     return true;
   }
 
-  #done(step: Step, changes: number): ManifestSummary {
+  async #done(step: Step, changes: number): Promise<ManifestSummary> {
     const { resources, notices } = step;
+    await this.#signingKeys();
     for (const notice of notices) this.#options.logger.info({ event: 'manifest.notice' }, formatFault(notice));
     for (const { kind } of [...resources.domains, ...resources.mailboxes, ...resources.aliases]) {
       this.#options.metrics.manifests.inc({ kind, outcome: 'ok' });
     }
     return summarise(step, changes);
+  }
+
+  /** After the domains are there; who comes second finds them as they should be. */
+  async #signingKeys(): Promise<void> {
+    const { db, keyring, logger } = this.#options;
+    for (const { domain, actions, records } of await reconcileDkimKeys(db, keyring)) {
+      const event = 'dkim.keys';
+      const publish = records.map(zoneLine);
+      logger.info({ event, domain, actions: actions.map((action) => action.do), publish }, 'publish these DKIM records');
+    }
   }
 
   #count(outcome: string, faults: readonly ManifestFault[]): void {

@@ -1,5 +1,6 @@
 import type { ColumnType, Generated } from 'kysely';
 import type { AccountId } from '#shared/base/ids.ts';
+import type { DkimAlgorithm } from './sending-tables.ts';
 
 /** What becomes of a row when its resource goes. */
 export type DeletionPolicy = 'Retain' | 'Orphan' | 'Delete';
@@ -26,6 +27,13 @@ type DomainTable = Managed<'reconciler' | 'nobody'> & {
   readonly catch_all_local: string | null;
   readonly catch_all_domain: string | null;
   readonly suspended: Generated<boolean>;
+  /** Of 0008-sending.sql, as what follows. */
+  readonly messages_per_hour: ColumnType<number | null>;
+  readonly messages_per_day: ColumnType<number | null>;
+  readonly new_recipients_per_day: ColumnType<number | null>;
+  readonly dkim_algorithms: ColumnType<DkimAlgorithm[] | null>;
+  readonly dkim_rotation_seconds: ColumnType<bigint | null>;
+  readonly dkim_overlap_seconds: ColumnType<bigint | null>;
 };
 
 type DomainNameTable = {
@@ -42,12 +50,20 @@ type AccountTable = Managed<'reconciler' | 'login' | 'nobody'> & {
   readonly suspended: Generated<boolean>;
   readonly deletion_grace_seconds: Generated<bigint>;
   readonly purge_after: Timestamp;
+  /** Of 0008-sending.sql, as what follows. */
+  readonly messages_per_hour: ColumnType<number | null>;
+  readonly messages_per_day: ColumnType<number | null>;
+  readonly new_recipients_per_day: ColumnType<number | null>;
+  readonly recipients_per_message: ColumnType<number | null>;
+  readonly saves_sent: Generated<boolean>;
 };
 
 type AliasTable = Managed<'reconciler' | 'nobody'> & {
   readonly id: Generated<bigint>;
   readonly domain_id: bigint;
   readonly local_part: string;
+  /** Of 0008-sending.sql. */
+  readonly send_as: Generated<boolean>;
 };
 
 type AliasMemberTable = {

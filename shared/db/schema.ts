@@ -2,6 +2,7 @@
 import type { DirectoryTables } from './directory-tables.ts';
 import type { MailTables } from './mail-tables.ts';
 import type { OutboundTables } from './outbound-tables.ts';
+import type { SendingTables } from './sending-tables.ts';
 
 /** One row a migration that was applied. Made by migrate.ts itself. */
 type SchemaStateTable = {
@@ -13,4 +14,7 @@ type SchemaStateTable = {
   readonly oldest_server: number;
 };
 
-export type Database = DirectoryTables & MailTables & OutboundTables & { readonly schema_state: SchemaStateTable };
+export type Database = DirectoryTables &
+  MailTables &
+  OutboundTables &
+  SendingTables & { readonly schema_state: SchemaStateTable };

@@ -10,7 +10,8 @@ export const mailAliasSpec = z.strictObject({
   /** Allows no more than there is: a member elsewhere is refused all the same. */
   allowExternalMembers: z.boolean().optional(),
   whoMaySend: oneOfNow(['Anyone'], { Domain: whoMaySend, Members: whoMaySend }).default('Anyone'),
-  sendAs: z.literal(false, 'true is not available yet: an alias of one account may be sent from anyway').optional(),
+  /** Members may send with this address; the member of an alias with one member may anyway. */
+  sendAs: z.boolean().default(false),
   deletionPolicy,
 });
 

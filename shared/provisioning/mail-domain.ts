@@ -9,6 +9,7 @@ import {
   objectName,
   oneOfNow,
   quantity,
+  sendingLimits,
 } from './schema-parts.ts';
 
 const noSelector = 'namespaces have labels only in a cluster; write from: All, or from: Same';
@@ -20,14 +21,20 @@ const allowedNamespaces = z
   })
   .default({ from: 'Same' });
 
-const dkim = z.strictObject({
-  algorithms: z
-    .array(z.enum(['rsa2048', 'ed25519']))
-    .max(2)
-    .optional(),
-  rotation: z.strictObject({ interval: duration.optional(), overlap: duration.optional() }).optional(),
-  keySecretRef: localReference.optional(),
-});
+const dkim = z
+  .strictObject({
+    /** Empty: mail of the domain is not signed. */
+    algorithms: z
+      .array(z.enum(['rsa2048', 'ed25519'], 'must be rsa2048 or ed25519'))
+      .max(2)
+      .default(['rsa2048', 'ed25519']),
+    /** In seconds. `overlap`: how long before and after its use a key is to be published. */
+    rotation: z
+      .strictObject({ interval: duration.optional(), overlap: duration.default(168 * 3600) })
+      .default({ overlap: 168 * 3600 }),
+    keySecretRef: notYet('keys are made and sealed in the database'),
+  })
+  .default({ algorithms: ['rsa2048', 'ed25519'], rotation: { overlap: 168 * 3600 } });
 
 const dmarc = z.strictObject({
   policy: z.enum(['none', 'quarantine', 'reject']).optional(),
@@ -75,11 +82,12 @@ export const mailDomainSpec = z.strictObject({
       maxMailboxes: z.int().min(0).optional(),
       defaultQuota: quantity.optional(),
       totalQuota: quantity.optional(),
+      ...sendingLimits,
     })
     .default({}),
   suspended: z.boolean().default(false),
   deletionPolicy,
-  dkim: dkim.optional(),
+  dkim,
   dmarc: dmarc.optional(),
   mtaSts: mtaSts.optional(),
   tls: tls.optional(),
@@ -91,4 +99,4 @@ export const mailDomainSpec = z.strictObject({
 export type MailDomainSpec = z.output<typeof mailDomainSpec>;
 
 /** Fields that are read and checked, but whose part of the program does not exist yet; a manifest may have them. */
-export const mailDomainWithoutEffect = ['dkim', 'dmarc', 'mtaSts', 'tls', 'dns'] as const;
+export const mailDomainWithoutEffect = ['dmarc', 'mtaSts', 'tls', 'dns'] as const;

@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import { address, deletionPolicy, duration, notYet, objectName, oneOfNow, quantity } from './schema-parts.ts';
+import {
+  address,
+  deletionPolicy,
+  duration,
+  notYet,
+  objectName,
+  oneOfNow,
+  quantity,
+  sendingLimits,
+} from './schema-parts.ts';
 
 const secretRef = z.strictObject({ name: objectName, key: z.string().min(1).max(253).default('password') });
 
@@ -50,7 +59,9 @@ export const mailboxSpec = z.strictObject({
   /** In seconds: with deletionPolicy Delete, how long mail is kept after the resource went. */
   deletionGracePeriod: duration.default(168 * 3600),
   forwarding: notYet('sending to other domains is not there; a MailAlias forwards inside'),
-  limits: notYet('limits on sending come with sending to other domains'),
+  limits: z.strictObject({ ...sendingLimits, recipientsPerMessage: z.int().min(1).max(1000).optional() }).default({}),
+  /** What is handed in over SMTP is put into the mailbox with the use \\Sent too. */
+  savesSent: z.boolean().default(false),
   policyRef: notYet('MailPolicy comes with the filters'),
   sieveConfigMapRef: notYet('Sieve comes with the filters'),
 });

@@ -37,6 +37,8 @@ describe('what a manifest says', () => {
       aliases: [{ localPart: 'sales', domain: 'example.org' }],
       deletionPolicy: 'Retain',
       deletionGracePeriod: 604_800,
+      limits: {},
+      savesSent: false,
     });
     expect(resources.aliases[0]?.spec.members).toEqual([{ localPart: 'alice', domain: 'example.org' }]);
   });
@@ -58,10 +60,10 @@ describe('what a manifest says', () => {
   });
 
   test('what has no effect yet is accepted, and said', () => {
-    const { faults, notices } = parse(domain('{domain: example.org, tls: {mode: Server}, dkim: {}}'));
+    const { faults, notices } = parse(domain('{domain: example.org, tls: {mode: Server}, dmarc: {}}'));
     expect(faults).toEqual([]);
     expect(notices.map(formatFault)).toEqual([
-      'a.yaml:4:50: MailDomain default/org: spec.dkim has no effect yet',
+      'a.yaml:4:50: MailDomain default/org: spec.dmarc has no effect yet',
       'a.yaml:4:29: MailDomain default/org: spec.tls has no effect yet',
     ]);
   });
@@ -72,10 +74,10 @@ describe('what is refused, and where it stands', () => {
     ['a: [', 'a.yaml:1:5: not YAML: '],
     ['a: 1\na: 2\n', 'a.yaml:2:1: not YAML: Map keys must be unique'],
     ['just text', 'a.yaml:1:1: kind is missing'],
-    [`${head}kind: MailRoute\n`, 'a.yaml:2:1: MailRoute is not available yet: it comes with sending to other domains'],
+    [`${head}kind: MailPolicy\n`, 'a.yaml:2:1: MailRoute is not available yet: it comes with sending to other domains'],
     [
       'kind: Deployment\n',
-      'a.yaml:1:1: kind "Deployment" is not known; known are MailDomain, Mailbox, MailAlias, Secret',
+      'a.yaml:1:1: kind "Deployment" is not known; known are MailDomain, Mailbox, MailAlias, MailRoute, Secret',
     ],
     [mailbox('{adress: a@b.org, address: a@b.org}'), 'a.yaml:4:8: Mailbox: spec.adress is not a field of this kind'],
     [mailbox('{}'), 'a.yaml:4:1: Mailbox: spec.address is missing'],

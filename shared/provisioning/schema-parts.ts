@@ -71,3 +71,8 @@ export const localReference = z.strictObject({ name: objectName });
 export const deletionPolicy = z
   .enum(['Retain', 'Orphan', 'Delete'], 'must be Retain, Orphan or Delete')
   .default('Retain');
+
+const count = z.int('must be a whole number').min(0, 'must not be negative').optional();
+
+/** On mail to other systems; a message to ten people counts as ten. */
+export const sendingLimits = { messagesPerHour: count, messagesPerDay: count, newRecipientsPerDay: count };

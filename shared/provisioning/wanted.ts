@@ -1,6 +1,7 @@
 /** The rows that resources ask for, after checking them against one another. Pure. */
 import { createHash } from 'node:crypto';
 import type { DeletionPolicy } from '#shared/db/directory-tables.ts';
+import type { DkimAlgorithm } from '#shared/db/sending-tables.ts';
 import { preparePassword } from '#shared/directory/prepare-password.ts';
 import { canonicalLocalPart, formatAddress } from '#shared/text/address.ts';
 import type { MailAddress } from '#shared/text/address.ts';
@@ -31,12 +32,26 @@ type Wanted = {
   readonly isAdopting: boolean;
 };
 
+/** See 0008-sending.sql; null: the server's own. */
+export type SendingLimits = {
+  readonly messagesPerHour: number | null;
+  readonly messagesPerDay: number | null;
+  readonly newRecipientsPerDay: number | null;
+};
+
 export type WantedDomain = Wanted & {
   readonly name: string;
   readonly aliasDomains: readonly string[];
   readonly subaddressDelimiter: string | null;
   readonly catchAll: MailAddress | null;
   readonly suspended: boolean;
+  readonly limits: SendingLimits;
+  readonly dkim: {
+    readonly algorithms: readonly DkimAlgorithm[];
+    /** Null: keys are not replaced. */
+    readonly rotationSeconds: number | null;
+    readonly overlapSeconds: number;
+  };
 };
 
 /** The name of an account or alias; `domain` is the domain's own name. */
@@ -61,9 +76,11 @@ export type WantedAccount = Wanted &
     /** Further addresses. */
     readonly aliases: readonly Named[];
     readonly password: WantedPassword;
+    readonly limits: SendingLimits & { readonly recipientsPerMessage: number | null };
+    readonly savesSent: boolean;
   };
 
-export type WantedAlias = Wanted & Named & { readonly members: readonly MailAddress[] };
+export type WantedAlias = Wanted & Named & { readonly members: readonly MailAddress[]; readonly sendAs: boolean };
 
 export type WantedDirectory = {
   readonly domains: readonly WantedDomain[];
@@ -139,6 +156,12 @@ class Builder {
       subaddressDelimiter: spec.subaddressDelimiter || null,
       catchAll: spec.catchAll ?? null,
       suspended: spec.suspended,
+      limits: limitsOf(spec.limits),
+      dkim: {
+        algorithms: spec.dkim.algorithms,
+        rotationSeconds: spec.dkim.rotation.interval ?? null,
+        overlapSeconds: spec.dkim.rotation.overlap,
+      },
     };
   }
 
@@ -158,6 +181,8 @@ class Builder {
       graceSeconds: spec.deletionGracePeriod,
       aliases,
       password,
+      limits: { ...limitsOf(spec.limits), recipientsPerMessage: spec.limits.recipientsPerMessage ?? null },
+      savesSent: spec.savesSent,
     };
   }
 
@@ -165,7 +190,7 @@ class Builder {
     const { spec } = resource;
     const own = this.#own(resource, spec.address);
     const members = uniqueAddresses(spec.members);
-    return own && { ...common(resource, spec.deletionPolicy), ...own, members };
+    return own && { ...common(resource, spec.deletionPolicy), ...own, members, sendAs: spec.sendAs };
   }
 
   /** Limits that concern a domain's accounts together. */
@@ -281,6 +306,14 @@ function common(resource: Resource, deletionPolicy: DeletionPolicy): Wanted {
     deletionPolicy,
     specHash: hashOf(resource.spec),
     isAdopting: resource.annotations[adoptAnnotation] === 'true',
+  };
+}
+
+function limitsOf(limits: MailboxResource['spec']['limits'] | MailDomainResource['spec']['limits']): SendingLimits {
+  return {
+    messagesPerHour: limits.messagesPerHour ?? null,
+    messagesPerDay: limits.messagesPerDay ?? null,
+    newRecipientsPerDay: limits.newRecipientsPerDay ?? null,
   };
 }
 
