@@ -6,6 +6,8 @@ import type { Database } from '#shared/db/schema.ts';
 import { setPrimaryPassword } from '#shared/directory/credentials.ts';
 import type { NewPassword } from '#shared/directory/credentials.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
+import { routeSealContext } from '#shared/provisioning/mail-route-wanted.ts';
+import type { WantedRoute } from '#shared/provisioning/mail-route-wanted.ts';
 import type { Action } from '#shared/provisioning/plan.ts';
 import type { Named, SendingLimits, WantedAccount, WantedAlias, WantedDomain } from '#shared/provisioning/wanted.ts';
 
@@ -47,6 +49,12 @@ export async function applyAction(action: Action, { tx, keyring, passwords }: Ap
       return;
     case 'put-alias':
       await putAlias(tx, action.id, action.alias);
+      return;
+    case 'delete-route':
+      await tx.deleteFrom('mail_route').where('id', '=', action.id).execute();
+      return;
+    case 'put-route':
+      await putRoute(tx, keyring, action.id, action.route);
       return;
     case 'remove-address':
       await tx
@@ -174,6 +182,25 @@ async function putAlias(tx: Kysely<Database>, id: bigint | null, wanted: WantedA
       })),
     )
     .execute();
+}
+
+async function putRoute(tx: Kysely<Database>, keyring: Keyring, id: bigint | null, wanted: WantedRoute): Promise<void> {
+  const context = routeSealContext(wanted.uid);
+  const sealed = keyring.seal(Buffer.from(wanted.secrets), context);
+  const values = {
+    resource_uid: wanted.uid,
+    resource_name: wanted.resourceName,
+    priority: wanted.priority,
+    sender_domains: wanted.senderDomains,
+    recipient_domains: wanted.recipientDomains,
+    spec: JSON.stringify(wanted.spec),
+    secrets: sealed.bytes,
+    seal_key_id: sealed.keyId,
+    secret_tag: keyring.tag(sealed.keyId, wanted.secrets, context),
+    spec_hash: wanted.specHash,
+  };
+  if (id === null) await tx.insertInto('mail_route').values(values).execute();
+  else await tx.updateTable('mail_route').set(values).where('id', '=', id).execute();
 }
 
 async function insertAlias(tx: Kysely<Database>, wanted: WantedAlias): Promise<bigint> {

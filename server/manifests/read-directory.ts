@@ -9,16 +9,21 @@ import type {
   ObservedDirectory,
   ObservedDomain,
 } from '#shared/provisioning/observed.ts';
+import type { ObservedRoute } from '#shared/provisioning/mail-route-plan.ts';
 import type { Named } from '#shared/provisioning/wanted.ts';
 
 /** An account's primary credential, as far as it is needed to know its password again. */
 export type StoredCredential = SealedCredential & TaggedCredential & { readonly secret_tag: Buffer | null };
+
+/** A route's secrets, as far as they are needed to know them again. */
+export type StoredRoute = Omit<ObservedRoute, 'secrets'> & { readonly sealKeyId: string; readonly secretTag: Buffer };
 
 /** The directory as it is stored, but for what its passwords are. */
 export type StoredDirectory = {
   readonly domains: readonly ObservedDomain[];
   readonly accounts: readonly Omit<ObservedAccount, 'password'>[];
   readonly aliases: readonly ObservedAlias[];
+  readonly routes: readonly StoredRoute[];
   readonly credentials: ReadonlyMap<AccountId, StoredCredential>;
 };
 
@@ -27,14 +32,15 @@ export async function readDirectory(db: Kysely<Database>): Promise<StoredDirecto
     domains: await readDomains(db),
     accounts: await readAccounts(db),
     aliases: await readAliases(db),
+    routes: await readRoutes(db),
     credentials: await readCredentials(db),
   };
 }
 
 /** Two reads of one directory that nobody changed meanwhile have one text. */
-export function fingerprint({ domains, accounts, aliases, credentials }: StoredDirectory): string {
+export function fingerprint({ domains, accounts, aliases, routes, credentials }: StoredDirectory): string {
   const versions = [...credentials.values()].map(({ account_id, id, version }) => [account_id, id, version]);
-  return JSON.stringify([domains, accounts, aliases, versions], (_, value: unknown) =>
+  return JSON.stringify([domains, accounts, aliases, routes, versions], (_, value: unknown) =>
     typeof value === 'bigint' ? `${value}` : value,
   );
 }
@@ -42,11 +48,13 @@ export function fingerprint({ domains, accounts, aliases, credentials }: StoredD
 export function withPasswords(
   stored: StoredDirectory,
   passwords: ReadonlyMap<AccountId, ObservedAccount['password']>,
+  routes: readonly ObservedRoute[],
 ): ObservedDirectory {
   return {
     domains: stored.domains,
     accounts: stored.accounts.map((account) => ({ ...account, password: passwords.get(account.id) ?? 'none' })),
     aliases: stored.aliases,
+    routes,
   };
 }
 
@@ -134,6 +142,22 @@ async function readAliases(db: Kysely<Database>): Promise<readonly ObservedAlias
       members: members.get(row.id) ?? [],
     }),
   );
+}
+
+async function readRoutes(db: Kysely<Database>): Promise<readonly StoredRoute[]> {
+  const rows = await db
+    .selectFrom('mail_route')
+    .select(['id', 'resource_uid', 'resource_name', 'spec_hash', 'seal_key_id', 'secret_tag'])
+    .orderBy('id')
+    .execute();
+  return rows.map((row) => ({
+    id: row.id,
+    resourceUid: row.resource_uid,
+    resourceName: row.resource_name,
+    specHash: row.spec_hash,
+    sealKeyId: row.seal_key_id,
+    secretTag: row.secret_tag,
+  }));
 }
 
 async function readCredentials(db: Kysely<Database>): Promise<ReadonlyMap<AccountId, StoredCredential>> {

@@ -20,6 +20,8 @@ import { formatFault, parseManifests } from '#shared/provisioning/manifest.ts';
 import type { ManifestFault, Resources } from '#shared/provisioning/manifest.ts';
 import type { ObservedAccount } from '#shared/provisioning/observed.ts';
 import { planDirectory } from '#shared/provisioning/plan.ts';
+import { routeSealContext } from '#shared/provisioning/mail-route-wanted.ts';
+import type { ObservedRoute } from '#shared/provisioning/mail-route-plan.ts';
 import type { Action, Plan } from '#shared/provisioning/plan.ts';
 import { addressKey, wantedDirectory } from '#shared/provisioning/wanted.ts';
 import type { WantedAccount, WantedDirectory } from '#shared/provisioning/wanted.ts';
@@ -123,7 +125,7 @@ export class Reconciler {
     const stored = await readDirectory(db);
     this.#refuseEmptyFolder(wanted, stored, isComplete);
     const { passwords, recognised } = await this.#passwords(wanted, stored);
-    const directory = withPasswords(stored, passwords);
+    const directory = withPasswords(stored, passwords, this.#routes(wanted, stored));
     const allFaults = [...manifests.faults, ...faults];
     const plan = planDirectory(wanted, directory, allFaults.length === 0);
     return {
@@ -187,6 +189,21 @@ export class Reconciler {
     });
     this.#compared = compared;
     return { passwords, recognised };
+  }
+
+  #routes({ routes }: WantedDirectory, stored: StoredDirectory): readonly ObservedRoute[] {
+    const secrets = new Map(routes.map((route) => [route.uid, route.secrets]));
+    return stored.routes.map(({ sealKeyId, secretTag, ...row }) => {
+      const text = secrets.get(row.resourceUid);
+      if (text === undefined) return { ...row, secrets: 'other' };
+      try {
+        const tag = this.#options.keyring.tag(sealKeyId, text, routeSealContext(row.resourceUid));
+        return { ...row, secrets: tag.equals(secretTag) ? 'same' : 'other' };
+      } catch {
+        // Sealed with a key that is gone: the manifest has the secrets, so they are sealed anew.
+        return { ...row, secrets: 'other' };
+      }
+    });
   }
 
   #tag(credential: StoredCredential, value: string): Buffer {
@@ -269,7 +286,7 @@ export class Reconciler {
     const { resources, notices } = step;
     await this.#signingKeys();
     for (const notice of notices) this.#options.logger.info({ event: 'manifest.notice' }, formatFault(notice));
-    for (const { kind } of [...resources.domains, ...resources.mailboxes, ...resources.aliases]) {
+    for (const { kind } of [...resources.domains, ...resources.mailboxes, ...resources.aliases, ...resources.routes]) {
       this.#options.metrics.manifests.inc({ kind, outcome: 'ok' });
     }
     return summarise(step, changes);
@@ -308,6 +325,10 @@ function describe(action: Action): Readonly<Record<string, unknown>> {
       return { resource: action.account.label };
     case 'put-alias':
       return { resource: action.alias.label };
+    case 'put-route':
+      return { resource: action.route.label };
+    case 'delete-route':
+      return { resource: `MailRoute ${action.resourceName}` };
     case 'add-address':
     case 'remove-address':
       return { address: addressKey(action.address) };

@@ -2,6 +2,7 @@
 import type { DirectoryTables } from './directory-tables.ts';
 import type { MailTables } from './mail-tables.ts';
 import type { OutboundTables } from './outbound-tables.ts';
+import type { RouteTables } from './route-tables.ts';
 import type { SendingTables } from './sending-tables.ts';
 
 /** One row a migration that was applied. Made by migrate.ts itself. */
@@ -17,4 +18,5 @@ type SchemaStateTable = {
 export type Database = DirectoryTables &
   MailTables &
   OutboundTables &
+  RouteTables &
   SendingTables & { readonly schema_state: SchemaStateTable };

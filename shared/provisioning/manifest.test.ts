@@ -74,7 +74,7 @@ describe('what is refused, and where it stands', () => {
     ['a: [', 'a.yaml:1:5: not YAML: '],
     ['a: 1\na: 2\n', 'a.yaml:2:1: not YAML: Map keys must be unique'],
     ['just text', 'a.yaml:1:1: kind is missing'],
-    [`${head}kind: MailPolicy\n`, 'a.yaml:2:1: MailRoute is not available yet: it comes with sending to other domains'],
+    [`${head}kind: MailPolicy\n`, 'a.yaml:2:1: MailPolicy is not available yet: it comes with the filters'],
     [
       'kind: Deployment\n',
       'a.yaml:1:1: kind "Deployment" is not known; known are MailDomain, Mailbox, MailAlias, MailRoute, Secret',

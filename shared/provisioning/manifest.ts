@@ -10,6 +10,8 @@ import { mailAliasSpec } from './mail-alias.ts';
 import type { MailAliasSpec } from './mail-alias.ts';
 import { mailDomainSpec, mailDomainWithoutEffect } from './mail-domain.ts';
 import type { MailDomainSpec } from './mail-domain.ts';
+import { mailRouteSpec } from './mail-route.ts';
+import type { MailRouteSpec } from './mail-route.ts';
 import { mailboxSpec } from './mailbox.ts';
 import type { MailboxSpec } from './mailbox.ts';
 import { objectName } from './schema-parts.ts';
@@ -39,12 +41,14 @@ export type Resource<Kind extends string = string, Spec = unknown> = {
 export type MailDomainResource = Resource<'MailDomain', MailDomainSpec>;
 export type MailboxResource = Resource<'Mailbox', MailboxSpec>;
 export type MailAliasResource = Resource<'MailAlias', MailAliasSpec>;
+export type MailRouteResource = Resource<'MailRoute', MailRouteSpec>;
 export type SecretResource = Resource<'Secret', ReadonlyMap<string, string>>;
 
 export type Resources = {
   readonly domains: readonly MailDomainResource[];
   readonly mailboxes: readonly MailboxResource[];
   readonly aliases: readonly MailAliasResource[];
+  readonly routes: readonly MailRouteResource[];
   readonly secrets: readonly SecretResource[];
 };
 
@@ -78,12 +82,12 @@ const schemas = {
   MailDomain: z.strictObject({ ...head, kind: z.literal('MailDomain'), spec: mailDomainSpec }),
   Mailbox: z.strictObject({ ...head, kind: z.literal('Mailbox'), spec: mailboxSpec }),
   MailAlias: z.strictObject({ ...head, kind: z.literal('MailAlias'), spec: mailAliasSpec }),
+  MailRoute: z.strictObject({ ...head, kind: z.literal('MailRoute'), spec: mailRouteSpec }),
   Secret: z.strictObject({ apiVersion: z.literal('v1'), kind: z.literal('Secret'), metadata, ...secretBody }),
 } as const;
 
 const laterKinds: Readonly<Record<string, string>> = {
   MailServer: 'an installation without a cluster is configured by the environment (see: postrider config)',
-  MailRoute: 'it comes with sending to other domains',
   MailPolicy: 'it comes with the filters',
   MailCredential: 'it comes with sending to other domains',
 };
@@ -96,6 +100,7 @@ export function parseManifests(files: readonly ManifestFile[]): Manifests {
     domains: new Array<MailDomainResource>(),
     mailboxes: new Array<MailboxResource>(),
     aliases: new Array<MailAliasResource>(),
+    routes: new Array<MailRouteResource>(),
     secrets: new Array<SecretResource>(),
   };
   const seen = new Map<string, Place>();
@@ -116,6 +121,7 @@ export function parseManifests(files: readonly ManifestFile[]): Manifests {
       notices.push(...withoutEffect(source, id, value.spec));
     } else if (value.kind === 'Mailbox') resources.mailboxes.push({ ...resource, kind: value.kind, spec: value.spec });
     else if (value.kind === 'MailAlias') resources.aliases.push({ ...resource, kind: value.kind, spec: value.spec });
+    else if (value.kind === 'MailRoute') resources.routes.push({ ...resource, kind: value.kind, spec: value.spec });
     else resources.secrets.push({ ...resource, kind: value.kind, spec: secretValues(value) });
   }
   return { resources, faults: inOrder(faults, files), notices };

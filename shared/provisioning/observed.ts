@@ -1,6 +1,7 @@
 import type { AccountId } from '#shared/base/ids.ts';
 import type { DeletionPolicy } from '#shared/db/directory-tables.ts';
 import type { MailAddress } from '#shared/text/address.ts';
+import type { ObservedRoute } from './mail-route-plan.ts';
 import type { Named } from './wanted.ts';
 
 /** What a row is like, whichever resource it follows, if any. */
@@ -49,6 +50,7 @@ export type ObservedDirectory = {
   readonly domains: readonly ObservedDomain[];
   readonly accounts: readonly ObservedAccount[];
   readonly aliases: readonly ObservedAlias[];
+  readonly routes: readonly ObservedRoute[];
 };
 
 /** It follows no resource, or none any more from this plan on. `uids` are those of all resources. */

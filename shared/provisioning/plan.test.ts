@@ -9,7 +9,7 @@ import type { Action } from './plan.ts';
 import { addressKey, wantedDirectory } from './wanted.ts';
 import type { Named, WantedDirectory } from './wanted.ts';
 
-const nothing: ObservedDirectory = { domains: [], accounts: [], aliases: [] };
+const nothing: ObservedDirectory = { domains: [], accounts: [], aliases: [], routes: [] };
 
 function resource(kind: string, name: string, spec: string, more = ''): string {
   return `apiVersion: postrider.dev/v1alpha1\nkind: ${kind}\nmetadata: {name: ${name}${more}}\nspec: ${spec}\n---\n`;
@@ -140,7 +140,7 @@ function after(observed: ObservedDirectory, actions: readonly Action[]): Observe
         break;
     }
   }
-  return { domains, accounts, aliases };
+  return { domains, accounts, aliases, routes: [] };
 }
 
 function apply(observed: ObservedDirectory, ...texts: string[]): ObservedDirectory {

@@ -12,6 +12,8 @@
 import type { AccountId } from '#shared/base/ids.ts';
 import type { ManifestFault } from './manifest.ts';
 import { checkMembers } from './check-members.ts';
+import { planRoutes } from './mail-route-plan.ts';
+import type { RouteAction } from './mail-route-plan.ts';
 import { Occupants } from './occupants.ts';
 import type { ObservedAccount, ObservedAlias, ObservedDirectory, ObservedDomain } from './observed.ts';
 import { addressKey } from './wanted.ts';
@@ -33,7 +35,8 @@ export type Action =
   | { readonly do: 'put-account'; readonly id: AccountId | null; readonly account: WantedAccount }
   | { readonly do: 'put-alias'; readonly id: bigint | null; readonly alias: WantedAlias }
   | { readonly do: 'add-address'; readonly address: Named; readonly owner: Named }
-  | { readonly do: 'set-password'; readonly account: WantedAccount };
+  | { readonly do: 'set-password'; readonly account: WantedAccount }
+  | RouteAction;
 
 export type Plan = { readonly actions: readonly Action[]; readonly faults: readonly ManifestFault[] };
 
@@ -52,6 +55,7 @@ export function planDirectory(wanted: WantedDirectory, observed: ObservedDirecto
     ...[...kept.domains].flatMap(([domain, row]) => planDomain(domain, row)),
     ...[...kept.accounts].flatMap(([account, row]) => planAccount(account, row)),
     ...[...kept.aliases].flatMap(([alias, row]) => planAlias(alias, row)),
+    ...planRoutes(wanted.routes, observed.routes),
   ];
   return { actions: inOrder(actions), faults: [] };
 }
@@ -194,11 +198,13 @@ const order: readonly Action['do'][] = [
   'release',
   'delete-domain',
   'retire-domain',
+  'delete-route',
   'put-domain',
   'add-domain-name',
   'put-account',
   'put-alias',
   'add-address',
+  'put-route',
   'set-password',
 ];
 

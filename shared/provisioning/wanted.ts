@@ -5,11 +5,14 @@ import type { DkimAlgorithm } from '#shared/db/sending-tables.ts';
 import { preparePassword } from '#shared/directory/prepare-password.ts';
 import { canonicalLocalPart, formatAddress } from '#shared/text/address.ts';
 import type { MailAddress } from '#shared/text/address.ts';
+import { wantedRoute } from './mail-route-wanted.ts';
+import type { WantedRoute } from './mail-route-wanted.ts';
 import { faultAt } from './manifest.ts';
 import type {
   MailAliasResource,
   MailboxResource,
   MailDomainResource,
+  MailRouteResource,
   ManifestFault,
   Place,
   Resource,
@@ -86,6 +89,7 @@ export type WantedDirectory = {
   readonly domains: readonly WantedDomain[];
   readonly accounts: readonly WantedAccount[];
   readonly aliases: readonly WantedAlias[];
+  readonly routes: readonly WantedRoute[];
 };
 
 export function uidsOf({ domains, accounts, aliases }: WantedDirectory): ReadonlySet<string> {
@@ -117,8 +121,13 @@ export function wantedDirectory(
   const domains = resources.domains.map((resource) => builder.domain(resource));
   const accounts = resources.mailboxes.flatMap((resource) => builder.account(resource) ?? []);
   const aliases = resources.aliases.flatMap((resource) => builder.alias(resource) ?? []);
+  const routes = resources.routes.flatMap((resource) => builder.route(resource) ?? []);
   builder.checkLimits(accounts);
-  return { wanted: { domains, accounts, aliases }, faults: builder.faults, notices: builder.missingPostmasters() };
+  return {
+    wanted: { domains, accounts, aliases, routes },
+    faults: builder.faults,
+    notices: builder.missingPostmasters(),
+  };
 }
 
 class Builder {
@@ -191,6 +200,12 @@ class Builder {
     const own = this.#own(resource, spec.address);
     const members = uniqueAddresses(spec.members);
     return own && { ...common(resource, spec.deletionPolicy), ...own, members, sendAs: spec.sendAs };
+  }
+
+  route(resource: MailRouteResource): WantedRoute | null {
+    const { route, faults } = wantedRoute(resource, this.#secrets, this.#isComplete, hashOf(resource.spec));
+    this.faults.push(...faults);
+    return route;
   }
 
   /** Limits that concern a domain's accounts together. */

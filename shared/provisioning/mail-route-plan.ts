@@ -1,0 +1,31 @@
+/** What to do so that the routes follow their resources. Pure; a second run plans nothing. */
+import type { WantedRoute } from './mail-route-wanted.ts';
+
+export type ObservedRoute = {
+  readonly id: bigint;
+  readonly resourceUid: string;
+  readonly resourceName: string;
+  readonly specHash: string;
+  /** Whether its secrets are those that are wanted of it now. */
+  readonly secrets: 'same' | 'other';
+};
+
+export type RouteAction =
+  | { readonly do: 'delete-route'; readonly id: bigint; readonly resourceName: string }
+  | { readonly do: 'put-route'; readonly id: bigint | null; readonly route: WantedRoute };
+
+export function planRoutes(wanted: readonly WantedRoute[], observed: readonly ObservedRoute[]): readonly RouteAction[] {
+  const rows = new Map(observed.map((row) => [row.resourceUid, row]));
+  const uids = new Set(wanted.map(({ uid }) => uid));
+  return [
+    ...observed
+      .filter(({ resourceUid }) => !uids.has(resourceUid))
+      .map(({ id, resourceName }) => ({ do: 'delete-route' as const, id, resourceName })),
+    ...wanted
+      .filter((route) => {
+        const row = rows.get(route.uid);
+        return row?.specHash !== route.specHash || row.secrets === 'other';
+      })
+      .map((route) => ({ do: 'put-route' as const, id: rows.get(route.uid)?.id ?? null, route })),
+  ];
+}

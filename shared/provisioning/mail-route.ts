@@ -1,0 +1,139 @@
+import { z } from 'zod';
+import { domainName, objectName } from './schema-parts.ts';
+
+const port = (usual: number) =>
+  z.int('must be a whole number').min(1, 'must be 1 at least').max(65_535, 'must be 65535 at most').default(usual);
+
+/** A domain, or "*." and a domain for all below it. */
+const domainPattern = z.string('must be a domain name').transform((text, context) => {
+  const isBelow = text.startsWith('*.');
+  const result = domainName.safeParse(isBelow ? text.slice(2) : text);
+  if (result.success) return isBelow ? `*.${result.data}` : result.data;
+  for (const { message } of result.error.issues) context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+});
+
+/** A host name or an IP address; it is looked up when it is used. */
+const host = z
+  .string('must be a host name or an IP address')
+  .regex(/^[a-z0-9](?:[a-z0-9.:-]{0,251}[a-z0-9])?$/, 'must be a host name in lower case, or an IP address');
+
+const ipAddress = z.union([z.ipv4(), z.ipv6()], 'must be an IP address');
+const network = z.union([z.cidrv4(), z.cidrv6()], 'must be a network such as 10.0.0.0/8');
+
+/** Keys `username` and `password`, as kubernetes.io/basic-auth has them. */
+const authSecretRef = z.strictObject({ name: objectName });
+
+const caSecretRef = z.strictObject({ name: objectName, key: z.string().min(1).max(253).default('ca.crt') });
+
+const socks = z.strictObject({ address: ipAddress, port: port(1080), authSecretRef: authSecretRef.optional() });
+
+const egress = {
+  sourceAddresses: z.array(ipAddress).max(256).default([]),
+  socks: socks.optional(),
+};
+
+const base = {
+  priority: z.int('must be a whole number').min(0).max(1_000_000).default(0),
+  weight: z.int('must be a whole number').min(1, 'must be 1 at least').max(1000).default(1),
+};
+
+const target = z.discriminatedUnion(
+  'type',
+  [
+    z.strictObject({
+      type: z.literal('Direct'),
+      ...base,
+      ...egress,
+      port: port(25),
+      tls: z
+        .strictObject({
+          mode: z
+            .enum(
+              ['Opportunistic', 'Required', 'DANE', 'MTASTS', 'Disabled'],
+              'must be Opportunistic, Required, DANE, MTASTS or Disabled',
+            )
+            .default('Opportunistic'),
+        })
+        .default({ mode: 'Opportunistic' }),
+      allowedNetworks: z.array(network).max(256).default([]),
+    }),
+    z.strictObject({
+      type: z.literal('Smarthost'),
+      ...base,
+      ...egress,
+      host,
+      port: port(587),
+      authSecretRef: authSecretRef.optional(),
+      tls: z
+        .strictObject({
+          mode: z
+            .enum(
+              ['Required', 'Implicit', 'Opportunistic', 'Disabled'],
+              'must be Required, Implicit, Opportunistic or Disabled',
+            )
+            .default('Required'),
+          caSecretRef: caSecretRef.optional(),
+        })
+        .default({ mode: 'Required' }),
+    }),
+    z.strictObject({
+      type: z.literal('LMTP'),
+      ...base,
+      ...egress,
+      /** A host, or the path of a socket. */
+      host: z.union(
+        [host, z.string().regex(/^\/[^\0]{1,100}$/)],
+        'must be a host name, an IP address or the path of a socket',
+      ),
+      port: port(24),
+      tls: z
+        .strictObject({
+          mode: z
+            .enum(
+              ['Required', 'Implicit', 'Opportunistic', 'Disabled'],
+              'must be Required, Implicit, Opportunistic or Disabled',
+            )
+            .default('Opportunistic'),
+          caSecretRef: caSecretRef.optional(),
+        })
+        .default({ mode: 'Opportunistic' }),
+    }),
+    z.strictObject({
+      type: z.literal('HTTP'),
+      ...base,
+      url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
+      signingSecretRef: z.strictObject({ name: objectName, key: z.string().min(1).max(253).default('key') }).optional(),
+    }),
+    z.strictObject({ type: z.literal('Capture'), ...base }),
+  ],
+  'must have a type: Direct, Smarthost, LMTP, HTTP or Capture',
+);
+
+/** MailRoute: which way mail to other domains goes. */
+export const mailRouteSpec = z.strictObject({
+  match: z
+    .strictObject({
+      senderDomains: z.array(domainPattern).max(256).default([]),
+      recipientDomains: z.array(domainPattern).max(256).default([]),
+    })
+    .default({ senderDomains: [], recipientDomains: [] }),
+  /** Lower first. */
+  priority: z.int('must be a whole number').min(0).max(1_000_000).default(100),
+  targets: z
+    .array(target, 'must be a list of targets')
+    .min(1, 'must name one target at least')
+    .max(32, 'must name 32 targets at most')
+    .refine((targets) => targets.length === 1 || targets.every(({ type }) => type !== 'Capture'), {
+      error: 'may not have Capture beside other targets: nothing would be captured for sure',
+    }),
+  limits: z
+    .strictObject({
+      maxConnections: z.int('must be a whole number').min(1, 'must be 1 at least').max(10_000).default(10),
+      messagesPerMinute: z.int('must be a whole number').min(1, 'must be 1 at least').optional(),
+    })
+    .default({ maxConnections: 10 }),
+});
+
+export type MailRouteSpec = z.output<typeof mailRouteSpec>;
+export type MailRouteTarget = MailRouteSpec['targets'][number];
