@@ -58,6 +58,7 @@ test.each([
   ['MAX_MESSAGE_SIZE', '25Mi', 'maxMessageBytes', 25 * 1024 * 1024],
   ['DRAIN_DELAY', '500ms', 'drainDelaySeconds', 0.5],
   ['LOG_LEVEL', 'WARNING', 'logLevel', 'warning'],
+  ['PROCESSES', '3', 'processes', 3],
   ['ROLES', 'imap, janitor', 'roles', ['imap', 'janitor']],
   ['POSTRIDER_IMAP_PORT', '1144', 'imapPort', 1144],
 ] as const)('%s=%s is honoured', (name, text, key, value) => {
@@ -213,4 +214,11 @@ test('files lie below DATA_DIR unless named', () => {
     secrets: '/var/lib/postrider/secrets',
     tls: '/var/lib/postrider/tls',
   });
+});
+
+test('--processes goes before the environment; auto is one a processor', () => {
+  const { config, printed } = load({ PROCESSES: '3' }, { processes: 'auto' });
+  expect(config.processes).toBe(Math.min(64, os.availableParallelism()));
+  expect(printed).toContainEqual({ name: 'PROCESSES', value: String(config.processes), source: '--processes' });
+  expect(faultOf(() => load({}, { processes: '0' })).message).toContain('--processes: "0" is not usable');
 });
