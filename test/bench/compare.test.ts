@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { compare, ratioMoved } from './compare.ts';
+import { changedVerdicts, compare, movedRatios } from './compare.ts';
 import type { BenchResults, RowResult } from './results.ts';
+import { bound } from './rows/aim.ts';
 
 const row = (name: string, better: 'more' | 'less', samples: Record<string, readonly number[]>): RowResult => ({
   name,
@@ -62,9 +63,27 @@ test('rows and servers that only one run has are left out', () => {
 });
 
 test('how far a ratio moved is a factor, whichever way', () => {
-  const twice = row('a', 'more', { ours: [20, 20], theirs: [10, 10] });
-  const threeTimes = row('a', 'more', { ours: [30, 30], theirs: [10, 10] });
-  expect(ratioMoved(twice, threeTimes, 'ours', 'theirs')).toBeCloseTo(1.5);
-  expect(ratioMoved(threeTimes, twice, 'ours', 'theirs')).toBeCloseTo(1.5);
-  expect(ratioMoved(twice, threeTimes, 'ours', 'nobody')).toBeNull();
+  const twice = results(row('a', 'more', { postrider: [20, 20], theirs: [10, 10] }));
+  const threeTimes = results(row('a', 'more', { postrider: [30, 30], theirs: [10, 10] }));
+  expect(movedRatios(twice, threeTimes)).toEqual([{ row: 'a', server: 'theirs', factor: 1.5 }]);
+  expect(movedRatios(threeTimes, twice)).toEqual([{ row: 'a', server: 'theirs', factor: 1.5 }]);
+  expect(movedRatios(twice, twice)).toEqual([]);
+});
+
+test('what is no competitor, and one that a run lacks, has no ratio', () => {
+  const before = results(row('a', 'more', { postrider: [20], 'empty-loop': [10], 'postrider-1ms': [10] }));
+  const after = results(row('a', 'more', { postrider: [90], 'empty-loop': [10], 'postrider-1ms': [10], theirs: [5] }));
+  expect(movedRatios(before, after)).toEqual([]);
+});
+
+test('a row that is a ratio itself moves by its own value', () => {
+  const times = (value: number) => results({ ...row('grown', 'less', { postrider: [value] }), unit: 'x' });
+  expect(movedRatios(times(1), times(1.2))).toEqual([]);
+  expect(movedRatios(times(1), times(2))).toEqual([{ row: 'grown', server: 'postrider', factor: 2 }]);
+});
+
+test('an aim that was met and is not any more is told', () => {
+  const at = (value: number) => results({ ...row('a', 'less', { postrider: [value] }), aim: bound(10) });
+  expect(changedVerdicts(at(9), at(11))).toEqual([{ row: 'a', was: 'met', is: 'missed' }]);
+  expect(changedVerdicts(at(9), at(8))).toEqual([]);
 });

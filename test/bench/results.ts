@@ -39,6 +39,11 @@ export type RowResult = {
   readonly tookSeconds: number;
 };
 
+/** The values of a server, a round each. */
+export function roundsOf(row: RowResult, server: string): readonly (number | null)[] {
+  return (row.samples[server] ?? []).map((sample) => sample?.value ?? null);
+}
+
 /** One probe of the machine: milliseconds of a fixed piece of work. */
 export type Probe = { readonly cpuMs: number; readonly syncMs: number };
 

@@ -1,13 +1,9 @@
 /** `make bench-compare A=… B=…`: what changed from one file of bench-results/ to another. */
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
-import { compare, ratioMoved } from './compare.ts';
+import { changedVerdicts, compare, movedRatios } from './compare.ts';
 import type { BenchResults } from './results.ts';
 import { figure } from './table.ts';
-import { ours } from './verdict.ts';
-
-/** Two runs agree when the ratios of ours to theirs moved by no more than this factor. */
-const agreeingFactor = 1.25;
 
 const [fileA, fileB] = process.argv.slice(2);
 if (!fileA || !fileB) {
@@ -29,17 +25,11 @@ function print(before: BenchResults, after: BenchResults): void {
     const change = `${figure(was)} -> ${figure(is)} ${unit}`.padEnd(34);
     console.log(`${sign} ${row.padEnd(24)}${server.padEnd(16)}${change}${gain.toFixed(2)}x`);
   }
-  const moved = after.rows.flatMap((row) => {
-    const earlier = before.rows.find(({ name }) => name === row.name);
-    return Object.keys(row.samples).flatMap((server) => {
-      const factor = earlier && server !== ours ? ratioMoved(earlier, row, ours, server) : null;
-      return factor !== null && factor > agreeingFactor
-        ? [`${row.name} against ${server} by ${factor.toFixed(2)}`]
-        : [];
-    });
-  });
   console.log('\n+ and -: clearly better or worse, every sample of B beyond every sample of A.');
-  console.log(
-    moved.length === 0 ? 'All ratios agree within 25 %.' : `Ratios that moved by over 25 %: ${moved.join(', ')}.`,
-  );
+  const moved = movedRatios(before, after);
+  console.log(moved.length === 0 ? 'All ratios agree within 25 %.' : 'Ratios that moved by over 25 %:');
+  for (const { row, server, factor } of moved) console.log(`- ${row} against ${server}: by ${factor.toFixed(2)}`);
+  const changed = changedVerdicts(before, after);
+  console.log(changed.length === 0 ? 'Every aim fares as before.' : 'Aims that fare otherwise:');
+  for (const { row, was, is } of changed) console.log(`- ${row}: ${was} -> ${is}`);
 }

@@ -48,7 +48,9 @@ async function profile(bench: Bench): Promise<void> {
   await server.useMode(row.clearLogin === true ? 'development' : 'production');
   await server.restart();
   await row.prepare?.(bench, server);
+  bench.isBrief = true;
   await row.measure(bench, server); // Warm-up.
+  bench.isBrief = false;
   if (hasStatistics) await resetStatistics(url);
   server.signal('SIGUSR2');
   await sleep(200);
@@ -70,6 +72,7 @@ async function profile(bench: Bench): Promise<void> {
   }
   const from = await sizeOf(server.databaseLogFile);
   await logPlans(url, loggedPlanMs);
+  bench.isBrief = true;
   await row.measure(bench, server);
   await logPlans(url, 'off');
   const plans = await plansSince(server.databaseLogFile, from);

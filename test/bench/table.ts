@@ -1,13 +1,9 @@
 /** The table as Markdown, which a terminal shows well enough. */
-import { roundsOf } from './compare.ts';
 import { far, farFigure } from './far.ts';
 import { foreignCores } from './noise.ts';
-import type { RowResult, Sample } from './results.ts';
+import { roundsOf, type RowResult, type Sample } from './results.ts';
 import { median, ratioInRounds, spread, summarise } from './statistics.ts';
-import { aimText, ours, verdictOf } from './verdict.ts';
-
-/** Beside the rows, no competitor. */
-const loop = 'empty-loop';
+import { aimText, loop, ours, verdictOf } from './verdict.ts';
 
 /** Three figures that count. */
 export function figure(value: number): string {

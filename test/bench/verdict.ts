@@ -1,11 +1,12 @@
 /** Whether a row reached its aim, by medians. */
 import { unreachable } from '#shared/base/unreachable.ts';
-import { roundsOf } from './compare.ts';
-import type { RowResult, Sample } from './results.ts';
+import { roundsOf, type RowResult, type Sample } from './results.ts';
 import { median, ratioInRounds } from './statistics.ts';
 
 /** Whose figures the aims are about. */
 export const ours = 'postrider';
+/** Beside the rows, no competitor. */
+export const loop = 'empty-loop';
 
 /** `open`: a server that it compares with, or we, have no figure; there is nothing to say of a figure without an aim. */
 export type Verdict = 'met' | 'missed' | 'open' | 'stated';
