@@ -35,14 +35,17 @@ export function mechanisms({ services, connection }: ImapSession): readonly Sasl
 /** RFC 3501 section 6.1.1: the names that hold in the session's present state. */
 export function capabilities(session: ImapSession): readonly string[] {
   const isBeforeLogin = session.state.at === 'not-authenticated';
-  const login = mayLogIn(session) ? mechanisms(session).map((name) => `AUTH=${name}`) : ['LOGINDISABLED'];
   return [
     ...always,
     ...(isBeforeLogin && mayStartTls(session) ? ['STARTTLS'] : []),
-    ...(isBeforeLogin ? login : []),
+    ...(isBeforeLogin ? loginCapabilities(session) : []),
     // Also before the login: clients that ask only once decide by it what to use.
     ...authenticated,
   ];
+}
+
+function loginCapabilities(session: ImapSession): readonly string[] {
+  return mayLogIn(session) ? mechanisms(session).map((name) => `AUTH=${name}`) : ['LOGINDISABLED'];
 }
 
 /** RFC 3501 section 6.1.1. */

@@ -11,9 +11,11 @@ import { bound, times, type Aim } from './aim.ts';
 import type { Row } from './row.ts';
 
 const loginConnections = 10;
-/** Dovecot hibernates 5 s after the last command, and ends processes that have nothing to do 3 s later. */
-const hibernationMs = 12_000;
-const pauseMs = 1000;
+/**
+ * Dovecot hibernates 5 s after the last command, and ends processes that have nothing to do 3 s later; ours, left alone
+ * for as long, collects what the logins left behind.
+ */
+const restMs = 12_000;
 
 function logins(name: string, title: string, aim: Aim, o: { tls: boolean; cheap: boolean }): Row {
   return {
@@ -46,6 +48,9 @@ function idleMemory(name: string, title: string, tls: boolean): Row {
     aim: times(10, 'dovecot-mdbox'),
     ...(!tls && { clearLogin: true }),
     servers: ['postrider', 'dovecot-mdbox'],
+    rounds: 2,
+    isNearOnly: true,
+    needsNoWarmUp: true,
     measure: (bench, server) => measureIdle(bench, server, tls),
   };
 }
@@ -61,13 +66,12 @@ async function measureIdle(bench: Bench, server: MailServer, tls: boolean) {
   // Whoever logs in first makes caches that stay: not a connection's cost.
   await hold(held.slice(0, 50));
   await bench.client.run({ kind: 'imap-release' });
-  const pause = server instanceof Postrider ? pauseMs : hibernationMs;
-  await sleep(pause);
+  await sleep(restMs);
   const before = pssMiBOf(server.roots());
   let timed: Timed;
   try {
     timed = await hold(held);
-    await sleep(pause);
+    await sleep(restMs);
     const after = pssMiBOf(server.roots());
     return sampleOf({ ...timed, peakPssMiB: after }, ((after - before) * 1024) / count, {
       'MiB before': before,
@@ -104,6 +108,10 @@ const idleLatency: Row = {
   servers: ['postrider', 'dovecot-mdbox'],
   async prepare(bench, server) {
     if (server instanceof Postrider) await second(bench, server);
+  },
+  async finish(bench) {
+    await seconds.get(bench)?.[Symbol.asyncDispose]();
+    seconds.delete(bench);
   },
   async measure(bench, server) {
     const idler = server instanceof Postrider ? await second(bench, server) : server;
