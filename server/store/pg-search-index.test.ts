@@ -9,7 +9,7 @@ import { corpusMessages } from '../../test/corpus/corpus.ts';
 import { spooled } from '../../test/harness/message.ts';
 import { indexVersion } from './pg-search-index.ts';
 import { SearchIndexer } from './pg-search-indexer.ts';
-import { claim, dropIndex, findWaiting, release } from './pg-search-queue.ts';
+import { claim, dropIndex, findWaiting, release, worthwhile, worthwhileAtRest } from './pg-search-queue.ts';
 import { addSegment, joinSmallSegments } from './pg-search-segments.ts';
 import { buildSegment } from './pg-search-builder.ts';
 import { searchMailbox } from './pg-search.ts';
@@ -343,12 +343,12 @@ describe('the index', () => {
     const [few, many] = [await TestAccount.create(under), await TestAccount.create(under)];
     await put(few, letters(10));
     await put(many, letters(600));
-    const waiting = await findWaiting(db, null);
+    const waiting = await findWaiting(db, null, worthwhile);
     expect(waiting).toContainEqual({ accountId: many.id, emails: 600 });
     expect(waiting.map(({ accountId }) => accountId)).not.toContain(few.id);
-    expect(await findWaiting(db, [few.id, many.id])).toEqual([{ accountId: many.id, emails: 600 }]);
+    expect(await findWaiting(db, [few.id, many.id], worthwhile)).toEqual([{ accountId: many.id, emails: 600 }]);
     await index(many.id);
-    expect(await findWaiting(db, [few.id, many.id])).toEqual([]);
+    expect(await findWaiting(db, [few.id, many.id], worthwhile)).toEqual([]);
   });
 
   test('is made anew when it is dropped, of an older form, or mostly of mail that is gone', async () => {
@@ -363,9 +363,9 @@ describe('the index', () => {
     await index(account.id);
     await sql`update search_state set version = 0 where account_id = ${account.id}`.execute(db);
     await expectSame(where, body('word3'));
-    expect(await findWaiting(db, [account.id])).toHaveLength(1);
+    expect(await findWaiting(db, [account.id], worthwhile)).toHaveLength(1);
     await index(account.id);
-    expect(await findWaiting(db, [account.id])).toEqual([]);
+    expect(await findWaiting(db, [account.id], worthwhile)).toEqual([]);
     expect(await segments(account.id)).toBe(1);
 
     await account.change([[1 as Uid, 1450 as Uid]], { flags: 8 });
@@ -385,7 +385,7 @@ describe('the index', () => {
     await index(account.id);
     await sql`update search_state set version = ${indexVersion + 1} where account_id = ${account.id}`.execute(db);
     await put(account, letters(300, 300));
-    expect(await findWaiting(db, [account.id])).toEqual([]);
+    expect(await findWaiting(db, [account.id], worthwhile)).toEqual([]);
     expect(await index(account.id)).toBe(false);
     expect(await segments(account.id)).toBe(1);
     await expectSame({ id: account.id, mailboxId: account.inboxId }, body('word3'));
@@ -405,12 +405,13 @@ describe('the index', () => {
     ).toEqual([]);
   });
 
-  test('is filled in the background', async () => {
+  test.each([600, 100])('is filled in the background with %i messages', async (count) => {
     const account = await TestAccount.create(under);
     await using indexer = new SearchIndexer({ database: under.database });
     indexer.start();
-    await put(account, letters(600));
+    await put(account, letters(count));
     indexer.hear(account.id);
     await expect.poll(() => segments(account.id), { timeout: 20_000 }).toBe(1);
+    expect(await findWaiting(under.database.db, [account.id], worthwhileAtRest)).toEqual([]);
   });
 });

@@ -9,7 +9,7 @@ import type { AccountId } from '#shared/base/ids.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import { mailErrorOf } from './pg-fault.ts';
 import { buildSegment } from './pg-search-builder.ts';
-import { claim, findWaiting, release } from './pg-search-queue.ts';
+import { claim, findWaiting, release, worthwhile, worthwhileAtRest } from './pg-search-queue.ts';
 import { addSegment, joinSmallSegments } from './pg-search-segments.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 
@@ -22,6 +22,8 @@ export type SearchIndexerOptions = {
 /** From the news of mail to the look at how much there is: until no more has come for a moment, or so long. */
 const lookMs = 1000;
 const quietMs = 50;
+/** From the last news of an account's mail to the indexing of what little is left. */
+const restMs = 3000;
 /** Mail that other servers stored is found so late. */
 const sweepMs = 60_000;
 /** Mail waits so long at most for the process to be less busy than this; from then on the work takes a third of the time. */
@@ -37,6 +39,8 @@ export class SearchIndexer implements AsyncDisposable {
   readonly #metrics: StoreMetrics | null;
   readonly #abort = new AbortController();
   readonly #heard = new Set<AccountId>();
+  /** When news of these accounts were looked at last. */
+  readonly #resting = new Map<AccountId, number>();
   #heardAt = 0;
   #news = Promise.withResolvers<void>();
   #running: Promise<void> | null = null;
@@ -100,13 +104,15 @@ export class SearchIndexer implements AsyncDisposable {
       try {
         const isSweep = performance.now() - sweptAt >= sweepMs;
         if (isSweep) sweptAt = performance.now();
-        await this.#indexWaiting(isSweep ? null : this.#takeHeard());
+        if (isSweep) await this.#indexWaiting(null, worthwhileAtRest);
+        await this.#indexWaiting(this.#takeHeard(), worthwhile);
+        await this.#indexWaiting(this.#takeRested(), worthwhileAtRest);
       } catch (error) {
         if (signal.aborted) return;
         this.#onError(error);
         await this.#pause(failurePauseMs);
       }
-      const timer = setTimeout(() => this.#news.resolve(), sweepMs).unref();
+      const timer = setTimeout(() => this.#news.resolve(), this.#resting.size > 0 ? restMs : sweepMs).unref();
       await this.#news.promise;
       clearTimeout(timer);
       await this.#untilQuiet();
@@ -127,12 +133,19 @@ export class SearchIndexer implements AsyncDisposable {
     const heard = [...this.#heard];
     this.#heard.clear();
     this.#news = Promise.withResolvers();
+    for (const accountId of heard) this.#resting.set(accountId, performance.now());
     return heard;
   }
 
-  async #indexWaiting(accounts: readonly AccountId[] | null): Promise<void> {
+  #takeRested(): readonly AccountId[] {
+    const rested = [...this.#resting].filter(([, since]) => performance.now() - since >= restMs);
+    for (const [accountId] of rested) this.#resting.delete(accountId);
+    return rested.map(([accountId]) => accountId);
+  }
+
+  async #indexWaiting(accounts: readonly AccountId[] | null, enough: Parameters<typeof findWaiting>[2]): Promise<void> {
     if (accounts?.length === 0) return;
-    const waiting = await findWaiting(this.#database.db, accounts);
+    const waiting = await findWaiting(this.#database.db, accounts, enough);
     this.#metrics?.searchQueue.set(waiting.reduce((sum, { emails }) => sum + emails, 0));
     const since = performance.now();
     for (const { accountId } of waiting) {

@@ -9,8 +9,10 @@ import { transact } from '#shared/db/tx.ts';
 import { int8Array } from './binary-array.ts';
 import { indexVersion } from './pg-search-index.ts';
 
-/** An account's new mail is scanned until it is one or the other; then it is worth a segment. */
-const waitsFrom = { emails: 512, bytes: 4 * 1024 * 1024 } as const;
+/** An account's new mail is scanned until it is so much; then it is worth a segment. */
+export const worthwhile = { emails: 512, bytes: 4 * 1024 * 1024 } as const;
+/** The same where no more comes: segments are small then, and joined sooner or later. */
+export const worthwhileAtRest = { emails: 64, bytes: 512 * 1024 } as const;
 /** Emails counted of one account: more don't matter. */
 const maxCounted = 20_000;
 /** Longer than a segment takes to make; each one written begins it anew. */
@@ -20,10 +22,11 @@ const deadFactor = 2;
 
 export type Waiting = { readonly accountId: AccountId; readonly emails: number };
 
-/** Accounts with enough new mail, the one with the most first. `accounts` null: of all. */
+/** Accounts with `enough` new mail, the one with the most first. `accounts` null: of all. */
 export async function findWaiting(
   db: Kysely<Database>,
   accounts: readonly AccountId[] | null,
+  enough: typeof worthwhile | typeof worthwhileAtRest,
 ): Promise<readonly Waiting[]> {
   const { rows } = await sql<{
     account_id: AccountId;
@@ -32,7 +35,7 @@ export async function findWaiting(
     select a.account_id, w.emails
     from ${
       accounts === null
-        ? sql`(select account_id from account_state where messages >= ${waitsFrom.emails} or used_bytes >= ${waitsFrom.bytes}) a`
+        ? sql`(select account_id from account_state where messages >= ${enough.emails} or used_bytes >= ${enough.bytes}) a`
         : sql`unnest(${int8Array(accounts)}::int8[]) a (account_id)`
     }
     left join search_state t on t.account_id = a.account_id, lateral (
@@ -41,7 +44,7 @@ export async function findWaiting(
         where account_id = a.account_id and id > case when t.version = ${indexVersion} then t.indexed_to else 0 end
         order by id limit ${maxCounted}) n
       offset 0) w
-    where coalesce(t.version, 0) <= ${indexVersion} and (w.emails >= ${waitsFrom.emails} or w.bytes >= ${waitsFrom.bytes})
+    where coalesce(t.version, 0) <= ${indexVersion} and (w.emails >= ${enough.emails} or w.bytes >= ${enough.bytes})
     order by w.emails desc`.execute(db);
   return rows.map((row) => ({ accountId: row.account_id, emails: Number(row.emails) }));
 }
@@ -59,7 +62,7 @@ export async function claim(db: Kysely<Database>, accountId: AccountId): Promise
     on conflict (account_id) do update set leased_until = now() + make_interval(secs => ${leaseSeconds})
       where t.leased_until <= now() and t.version <= ${indexVersion}
     returning version, indexed_to, (
-      select coalesce(sum(s.emails), 0) > ${deadFactor} * (select a.messages + ${waitsFrom.emails} from account_state a where a.account_id = t.account_id)
+      select coalesce(sum(s.emails), 0) > ${deadFactor} * (select a.messages + ${worthwhileAtRest.emails} from account_state a where a.account_id = t.account_id)
       from search_segment s where s.account_id = t.account_id) as is_dead`.execute(db);
   const [row] = rows;
   if (!row) return null;
