@@ -96,11 +96,16 @@ export interface OutboundQueue {
   /** `settle`, and the notice, in one transaction. Resolves with null where a recipient was not in hand: nothing is written. */
   settleWithNotice(settlements: readonly Settlement[], notice: NoticeMail): Promise<Accepted | null>;
   /**
-   * The delay notice, and that it was sent, in one transaction; the recipients stay in hand. Null: one was not in hand,
+   * The delay notice of this number, and that it was sent, in one transaction; the recipients stay in hand. Null: one was not in hand,
    * or its notice had been sent.
    */
-  tellDelay(recipients: readonly InHand[], notice: NoticeMail): Promise<Accepted | null>;
+  tellDelay(recipients: readonly InHand[], number: number, notice: NoticeMail): Promise<Accepted | null>;
 
+  /**
+   * Gives back what this worker holds under other tokens than these: a claim whose answer was lost. Not while a claim is
+   * under way. Resolves with the number of lanes.
+   */
+  disown(known: readonly LaneToken[]): Promise<number>;
   /** Takes from workers that were not heard of what they have in hand. Resolves with the number of lanes. */
   reap(): Promise<number>;
 }

@@ -541,3 +541,28 @@ begin
   perform outbound_rouse(_destination_id);
   return _count;
 end $$;
+
+-- Gives back, as they were, the lanes of a worker that it does not know of: their claim was committed and the answer lost.
+-- Returns the number of lanes.
+create function outbound_disown(_worker uuid, _known int8[]) returns int4 language plpgsql as $$
+declare
+  _destination_id int8[];
+  _lanes int2[];
+begin
+  with gone as (
+    delete from outbound_lane l where l.worker_id = _worker and l.token <> all (_known) returning l.*
+  ), put_back as (
+    update outbound_recipient r set lease = null, due_at = clock_timestamp()
+      from gone g where r.lease = g.token and r.id = any (g.recipient_ids)
+  )
+  select array_agg(n.destination_id), array_agg(n.lanes) into _destination_id, _lanes
+    from (select destination_id, count(*)::int2 as lanes from gone group by destination_id) n;
+  if _destination_id is null then
+    return 0;
+  end if;
+  perform from outbound_destination d where d.id = any (_destination_id) order by d.id for no key update;
+  update outbound_destination d set lanes = d.lanes - n.lanes
+    from unnest(_destination_id, _lanes) n (id, lanes) where d.id = n.id;
+  perform outbound_rouse(_destination_id);
+  return (select sum(n)::int4 from unnest(_lanes) n);
+end $$;

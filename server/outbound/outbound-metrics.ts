@@ -1,0 +1,15 @@
+import type { Metrics } from '#shared/observe/metrics.ts';
+
+/** What the queue's worker counts. */
+export type OutboundMetrics = Pick<
+  Metrics,
+  | 'queueDepth'
+  | 'queueOldestSeconds'
+  | 'queueLanes'
+  | 'queueClaimSeconds'
+  | 'queueLapsedLanes'
+  | 'queueWriteRetries'
+  | 'outboundOutcomes'
+  | 'outboundAttemptSeconds'
+  | 'outboundDeliverySeconds'
+>;

@@ -1,0 +1,196 @@
+/**
+ * The outbound queue on Postgres, for one worker process. The SQL functions of 0006-outbound-queue.sql do each step in
+ * one statement; here they get their arguments, and rows become the port's types.
+ */
+import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
+import type { PostgresDatabase } from '#shared/db/client.ts';
+import type { Accepted, QueueRecipientId } from '#server/mail/outbound-ports.ts';
+import type {
+  InHand,
+  LaneBatch,
+  LaneReport,
+  LaneToken,
+  NoticeMail,
+  OutboundQueue,
+  QueueLane,
+  Settlement,
+} from '#server/mail/outbound-queue.ts';
+import { refusing } from './pg-fault.ts';
+import type { QueueAcceptor } from './pg-queue-acceptor.ts';
+import { encodeSettlements, readInHand } from './pg-queue-rows.ts';
+
+export type PgOutboundQueueOptions = {
+  readonly database: PostgresDatabase;
+  readonly acceptor: QueueAcceptor;
+  /** How long a worker that is not heard of keeps what it has in hand. */
+  readonly leaseSeconds: number;
+  /** Workers lost with a recipient until it is dead. */
+  readonly mostCrashes: number;
+};
+
+type LaneRow = {
+  readonly token: bigint;
+  readonly route: string;
+  readonly domain: string;
+  readonly max_lanes: number;
+  readonly per_minute: number | null;
+  readonly blocked_times: number;
+  readonly high: string;
+  readonly normal: string;
+  readonly low: string;
+};
+
+/** Next hops that are due for longer than the last look that found them all are looked for now and then only. */
+const fullLookMs = 10_000;
+/** What is committed late is due for longer than we know. */
+const lateSeconds = 5;
+const always = 1e9;
+
+export class PgOutboundQueue implements OutboundQueue {
+  readonly #options: PgOutboundQueueOptions;
+  #worker: string = randomUUID();
+  /** By the monotonic clock: the last look at all next hops, and the last that left none over. */
+  #fullLookAt = -Infinity;
+  #exhaustedAt = -Infinity;
+
+  constructor(options: PgOutboundQueueOptions) {
+    this.#options = options;
+  }
+
+  async enter(name: string): Promise<void> {
+    const { database, leaseSeconds } = this.#options;
+    this.#worker = randomUUID();
+    await refusing(
+      sql`insert into outbound_worker (id, name, alive_until)
+        values (${this.#worker}, ${name}, now() + make_interval(secs => ${leaseSeconds}))`.execute(database.db),
+    );
+  }
+
+  async heartbeat(): Promise<boolean> {
+    const { database, leaseSeconds } = this.#options;
+    const { numAffectedRows } = await refusing(
+      sql`update outbound_worker set alive_until = now() + make_interval(secs => ${leaseSeconds})
+        where id = ${this.#worker}`.execute(database.db),
+    );
+    return numAffectedRows === 1n;
+  }
+
+  async leave(): Promise<void> {
+    await refusing(sql`delete from outbound_worker where id = ${this.#worker}`.execute(this.#options.database.db));
+  }
+
+  async claim(lanes: number, rows: number): Promise<readonly LaneBatch[]> {
+    const { db } = this.#options.database;
+    const at = performance.now();
+    const isFull = at - this.#fullLookAt > fullLookMs;
+    const seconds = isFull ? always : (at - this.#exhaustedAt) / 1000 + lateSeconds;
+    const claimed = await refusing(
+      sql<LaneRow>`/*outbound-claim*/ select token, route, domain, max_lanes, per_minute, blocked_times,
+          high::text, normal::text, low::text
+        from outbound_claim(${this.#worker}, ${lanes}, ${rows}, now() - make_interval(secs => ${Math.min(seconds, always)}))`.execute(
+        db,
+      ),
+    );
+    if (isFull) this.#fullLookAt = at;
+    if (claimed.rows.length < lanes) this.#exhaustedAt = at;
+    return this.#batches(claimed.rows.map(toLane));
+  }
+
+  async next(lanes: readonly QueueLane[], rows: number): Promise<ReadonlyMap<LaneToken, LaneBatch>> {
+    const { db } = this.#options.database;
+    const { rows: found } = await refusing(
+      sql<{ readonly old_token: bigint } & Pick<LaneRow, 'token' | 'high' | 'normal' | 'low'>>`/*outbound-next*/
+        select old_token, token, high::text, normal::text, low::text
+          from outbound_next(${this.#worker}, ${lanes.map(({ token }) => token)}::int8[], ${rows}, ${marksOf(lanes, 0)}::timestamptz[],
+            ${marksOf(lanes, 1)}::timestamptz[], ${marksOf(lanes, 2)}::timestamptz[])`.execute(db),
+    );
+    const byToken = new Map(lanes.map((lane) => [lane.token, lane]));
+    const next = found.flatMap(({ old_token, token, high, normal, low }) => {
+      const lane = byToken.get(old_token as LaneToken);
+      const marks = [high, normal, low] as const;
+      return lane ? [{ old: lane.token, lane: { ...lane, token: token as LaneToken, marks } }] : [];
+    });
+    const batches = await this.#batches(next.map(({ lane }) => lane));
+    return new Map(next.map(({ old }, at) => [old, batches[at] as LaneBatch]));
+  }
+
+  async giveBack(reports: readonly LaneReport[]): Promise<void> {
+    const lanes = reports.map(({ lane }) => lane);
+    await refusing(
+      sql`/*outbound-leave*/ select outbound_leave(${this.#worker}, ${lanes.map(({ token }) => token)}::int8[],
+        ${marksOf(lanes, 0)}::timestamptz[], ${marksOf(lanes, 1)}::timestamptz[], ${marksOf(lanes, 2)}::timestamptz[],
+        ${reports.map(({ rise }) => rise)}::real[], ${reports.map(({ fall }) => fall)}::real[],
+        ${reports.map(({ blockedMs }) => blockedMs)}::int8[], ${reports.map(({ reason }) => reason)}::text[])`.execute(
+        this.#options.database.db,
+      ),
+    );
+  }
+
+  async settle(settlements: readonly Settlement[]): Promise<ReadonlySet<QueueRecipientId>> {
+    const { rows } = await refusing(
+      sql<{ readonly stale: readonly bigint[] | null }>`/*outbound-settle*/
+        select outbound_settle(${encodeSettlements(settlements)}) as stale`.execute(this.#options.database.db),
+    );
+    return new Set((rows[0]?.stale ?? []) as QueueRecipientId[]);
+  }
+
+  settleWithNotice(settlements: readonly Settlement[], notice: NoticeMail): Promise<Accepted | null> {
+    return this.#options.acceptor.acceptAndSettle(notice.message, notice.deliveries, notice.outbound, {
+      settlements: encodeSettlements(settlements),
+      delays: [],
+    });
+  }
+
+  tellDelay(recipients: readonly InHand[], number: number, notice: NoticeMail): Promise<Accepted | null> {
+    return this.#options.acceptor.acceptAndSettle(notice.message, notice.deliveries, notice.outbound, {
+      settlements: null,
+      delays: recipients.map(({ recipient, token }) => ({ recipient: recipient.id, token, notice: number })),
+    });
+  }
+
+  async disown(known: readonly LaneToken[]): Promise<number> {
+    const { rows } = await refusing(
+      sql<{ readonly lanes: number }>`select outbound_disown(${this.#worker}, ${known}::int8[]) as lanes`.execute(
+        this.#options.database.db,
+      ),
+    );
+    return rows[0]?.lanes ?? 0;
+  }
+
+  async reap(): Promise<number> {
+    const { database, leaseSeconds, mostCrashes } = this.#options;
+    const { rows } = await refusing(
+      sql<{ readonly lanes: number }>`select outbound_reap(${leaseSeconds}, ${mostCrashes}) as lanes`.execute(
+        database.db,
+      ),
+    );
+    return rows[0]?.lanes ?? 0;
+  }
+
+  async #batches(lanes: readonly QueueLane[]): Promise<readonly LaneBatch[]> {
+    if (lanes.length === 0) return [];
+    const inHand = await refusing(
+      readInHand(
+        this.#options.database.db,
+        lanes.map(({ token }) => token),
+      ),
+    );
+    return lanes.map((lane) => ({ lane, inHand: inHand.get(lane.token) ?? [] }));
+  }
+}
+
+function marksOf(lanes: readonly QueueLane[], at: 0 | 1 | 2): readonly string[] {
+  return lanes.map(({ marks }) => marks[at]);
+}
+
+function toLane(row: LaneRow): QueueLane {
+  return {
+    token: row.token as LaneToken,
+    hop: { route: row.route, domain: row.domain === '' ? null : row.domain },
+    maxLanes: row.max_lanes,
+    perMinute: row.per_minute,
+    blockedTimes: row.blocked_times,
+    marks: [row.high, row.normal, row.low],
+  };
+}
