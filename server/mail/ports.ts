@@ -61,6 +61,15 @@ export type MailboxState = {
   readonly pages: readonly MailboxPage[];
 };
 
+/** What a session needs of a mailbox that it selects, of one moment. */
+export type OpenedMailbox = {
+  readonly mailbox: Mailbox;
+  /** Ascending by page number: which messages are there. */
+  readonly pages: readonly Pick<MailboxPage, 'page' | 'present'>[];
+  /** The first message without \Seen; null: there is none. */
+  readonly firstUnseen: Uid | null;
+};
+
 /** The mailbox and the pages that hold any of the messages named, as they are after the change. */
 export type FlagsStored = MailboxState & {
   /** The mailbox's highest modseq before the change: who knew the mailbox then knows it now, with these pages. */
@@ -133,6 +142,8 @@ export interface MailStore {
   listSubscriptions(accountId: AccountId): Promise<readonly string[]>;
   setSubscribed(accountId: AccountId, name: string, subscribed: boolean): Promise<void>;
 
+  /** By exact name; INBOX in any case. Null: there is none. */
+  openMailbox(accountId: AccountId, name: string): Promise<OpenedMailbox | null>;
   /** The header and the pages changed after `since` (0: every page). Null: the mailbox is gone. */
   readState(accountId: AccountId, mailboxId: MailboxId, since: ModSeq): Promise<MailboxState | null>;
   /** From now on messages below `before` are not \Recent to other sessions. Resolves with the mark before. */

@@ -3,7 +3,7 @@ import { systemClock, type Clock } from '#shared/base/clock.ts';
 import { flagBits, type FlagChange } from '#server/mail/flags.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { Mailbox, SpecialUse } from '#server/mail/mailbox.ts';
-import { forEachUidIn } from '#server/mail/mailbox-page.ts';
+import { flagsOf, forEachUid, forEachUidIn } from '#server/mail/mailbox-page.ts';
 import type {
   AppendItem,
   Copied,
@@ -14,6 +14,7 @@ import type {
   FetchWants,
   MailboxState,
   MailStore,
+  OpenedMailbox,
   SpooledMessage,
 } from '#server/mail/ports.ts';
 import type { SearchQuery } from '#server/mail/query.ts';
@@ -128,6 +129,20 @@ export class MemoryMailStore implements MailStore {
 
   async setSubscribed(accountId: AccountId, name: string, subscribed: boolean): Promise<void> {
     this.#account(accountId).setSubscribed(name, subscribed);
+  }
+
+  async openMailbox(accountId: AccountId, name: string): Promise<OpenedMailbox | null> {
+    const state = this.#account(accountId)
+      .findByName(name)
+      ?.state(() => true);
+    if (!state) return null;
+    let firstUnseen: Uid | null = null;
+    for (const page of state.pages) {
+      forEachUid(page, (uid) => {
+        if ((flagsOf(page, uid) & flagBits.seen) === 0) firstUnseen ??= uid;
+      });
+    }
+    return { ...state, firstUnseen };
   }
 
   async readState(accountId: AccountId, mailboxId: MailboxId, since: ModSeq): Promise<MailboxState | null> {

@@ -22,6 +22,7 @@ import type {
   FlagsStored,
   MailboxState,
   MailStore,
+  OpenedMailbox,
   SpooledMessage,
 } from '#server/mail/ports.ts';
 import type { SearchQuery } from '#server/mail/query.ts';
@@ -32,12 +33,12 @@ import { uploadBlob } from './pg-blobs.ts';
 import { changeAccount, type Decision, type LockedAccount } from './pg-change.ts';
 import { mailErrorOf, noSuchAccount, noSuchMailbox, refusing } from './pg-fault.ts';
 import { fetchMessages } from './pg-fetch.ts';
-import { changeFlags } from './pg-flags.ts';
+import { FlagOrders } from './pg-flag-orders.ts';
 import { DeliveryLane } from './pg-lane.ts';
 import { createMailbox, deleteMailbox, renameMailbox } from './pg-mailboxes.ts';
 import { changeMessages, type MessageChange } from './pg-message-change.ts';
 import { RecentPages } from './pg-recent-pages.ts';
-import { readMailboxState, toMailbox } from './pg-rows.ts';
+import { openMailbox, readMailboxState, toMailbox } from './pg-rows.ts';
 import { searchMailbox } from './pg-search.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 import { copyMessages, expungeMessages, moveMessages } from './pg-transfer.ts';
@@ -62,6 +63,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   readonly #metrics: StoreMetrics | null;
   readonly #accountTurns = new AccountTurns();
   readonly #recentPages = new RecentPages();
+  readonly #flagOrders = new FlagOrders((accountId, begin) => this.#changeMessages(accountId, begin));
   readonly #uploadTurns = new Turns(maxUploadsAtOnce);
 
   constructor({ database, tell, metrics }: PgMailStoreOptions) {
@@ -108,8 +110,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
         .selectFrom('mailbox')
         .selectAll()
         .where('account_id', '=', accountId)
-        // NUL can't be in a text, nor in a mailbox's name.
-        .where('name', '=', canonicalMailboxName(name).replaceAll('\0', '\uFFFD'))
+        .where('name', '=', storableName(name))
         .executeTakeFirst(),
     );
     return row ? toMailbox(row) : null;
@@ -140,7 +141,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   }
 
   async setSubscribed(accountId: AccountId, name: string, subscribed: boolean): Promise<void> {
-    const wanted = subscribed ? newMailboxName(name) : canonicalMailboxName(name).replaceAll('\0', '\uFFFD');
+    const wanted = subscribed ? newMailboxName(name) : storableName(name);
     await this.#change(accountId, async ({ tx }) => {
       if (subscribed) {
         await tx
@@ -161,6 +162,10 @@ export class PgMailStore implements MailStore, AsyncDisposable {
       }
       return { value: undefined, writes: null };
     });
+  }
+
+  openMailbox(accountId: AccountId, name: string): Promise<OpenedMailbox | null> {
+    return refusing(openMailbox(this.#database.db, accountId, storableName(name)));
   }
 
   readState(accountId: AccountId, mailboxId: MailboxId, since: ModSeq): Promise<MailboxState | null> {
@@ -198,19 +203,19 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   }
 
   storeFlags(accountId: AccountId, mailboxId: MailboxId, uids: UidSet, change: FlagChange): Promise<FlagsStored> {
-    return this.#changeMessages(accountId, changeFlags(mailboxId, uids, change));
+    return this.#flagOrders.store(accountId, mailboxId, { uids, change });
   }
 
   copy(accountId: AccountId, from: MailboxId, uids: UidSet, to: MailboxId): Promise<Copied> {
-    return this.#changeMessages(accountId, copyMessages(from, uids, to));
+    return this.#changeMessages(accountId, () => copyMessages(from, uids, to));
   }
 
   move(accountId: AccountId, from: MailboxId, uids: UidSet, to: MailboxId): Promise<Copied> {
-    return this.#changeMessages(accountId, moveMessages(from, uids, to));
+    return this.#changeMessages(accountId, () => moveMessages(from, uids, to));
   }
 
   expunge(accountId: AccountId, mailboxId: MailboxId, uids: UidSet | null): Promise<UidSet> {
-    return this.#changeMessages(accountId, expungeMessages(mailboxId, uids));
+    return this.#changeMessages(accountId, () => expungeMessages(mailboxId, uids));
   }
 
   async quota(accountId: AccountId): Promise<{ readonly usedBytes: number; readonly limitBytes: number | null }> {
@@ -235,9 +240,10 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     );
   }
 
-  #changeMessages<T>(accountId: AccountId, change: MessageChange<T>): Promise<T> {
+  #changeMessages<T>(accountId: AccountId, begin: () => MessageChange<T>): Promise<T> {
     return refusing(
       this.#accountTurns.take(accountId, async () => {
+        const change = begin();
         const known = this.#recentPages.get(accountId, change);
         const { value, written } = await changeMessages(this.#database.db, accountId, change, known);
         if (written === null) return value;
@@ -288,4 +294,9 @@ export class PgMailStore implements MailStore, AsyncDisposable {
       this.#tell({ accountId, mailboxIds, modSeq: (ofAccount[0] as Stored).modSeq });
     }
   }
+}
+
+/** NUL can't be in a text, nor in a mailbox's name. */
+function storableName(name: string): string {
+  return canonicalMailboxName(name).replaceAll('\0', '\uFFFD');
 }

@@ -62,7 +62,9 @@ export function createDatabase(options: DatabaseOptions): PostgresDatabase {
   const pool = new pg.Pool({
     ...config,
     application_name: name,
-    options: formatSettings(defaultSettings),
+    // A statement's plan is made once a connection: planning costs more than most of them take, and they are written so
+    // that their parameters make no better plan.
+    options: formatSettings({ ...defaultSettings, plan_cache_mode: 'force_generic_plan' }),
     max: options.maxConnections ?? 10,
   });
   pool.on('error', onConnectionError);

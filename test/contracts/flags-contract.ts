@@ -136,6 +136,34 @@ export function flagsContract(under: () => StoreUnderTest): void {
     }
   });
 
+  test('changes of different messages at once: each is told what is there, one that is refused holds up no other', async () => {
+    const account = await TestAccount.create(under());
+    await account.append(300);
+    const uids = Array.from({ length: 30 }, (_, i) => i * 10 + 1);
+    const results = await Promise.all([
+      faultOf(account.change(uidSetOf([2]), { flags: seen, keywords: ['x'.repeat(maxKeywordBytes + 1)] })),
+      ...uids.map((uid) => account.change(uidSetOf([uid]), { flags: flagged, keywords: [`k${uid % 7}`] })),
+      account.change(uidSetOf([3]), {}),
+    ] as const);
+    expect((results[0] as { kind: string }).kind).toBe('limit');
+    const states = results.slice(1, -1) as Awaited<ReturnType<typeof account.change>>[];
+    for (const [i, state] of states.entries()) {
+      const uid = uids[i] ?? 0;
+      const told = messagesOf(state).find((message) => message.uid === uid);
+      expect(told).toMatchObject({ flags: flagged, keywords: [`k${uid % 7}`] });
+      expect(state.before).toBeLessThan(state.mailbox.highestModSeq);
+    }
+    const now = messagesOf(await account.state());
+    expect(now.filter(({ flags }) => flags === flagged).map(({ uid }) => uid)).toEqual(uids);
+    expect(now[1]).toMatchObject({ flags: 0, keywords: [] });
+    // Who knew the mailbox before a change knows it after it, by the pages told.
+    for (const { before, mailbox, pages } of states) {
+      const changed = now.filter(({ modSeq }) => modSeq > before && modSeq <= mailbox.highestModSeq);
+      const told = new Set(pages.flatMap((page) => messagesOf({ mailbox, pages: [page] }).map(({ uid }) => uid)));
+      expect(changed.every(({ uid }) => told.has(uid))).toBe(true);
+    }
+  });
+
   test('refuses a mailbox that is not there or not the account’s', async () => {
     const account = await TestAccount.create(under());
     const stranger = await TestAccount.create(under());

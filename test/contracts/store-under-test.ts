@@ -10,6 +10,7 @@ import type {
   Delivered,
   FetchedMessage,
   FetchWants,
+  FlagsStored,
   MailboxState,
   MailStore,
   MessageContent,
@@ -123,7 +124,7 @@ export class TestAccount {
     return messagesOf(await this.state(mailboxId)).map(({ uid }) => uid);
   }
 
-  change(uids: UidSet, change: Partial<FlagChange>, mailboxId: MailboxId = this.inboxId): Promise<MailboxState> {
+  change(uids: UidSet, change: Partial<FlagChange>, mailboxId: MailboxId = this.inboxId): Promise<FlagsStored> {
     return this.store.storeFlags(this.id, mailboxId, uids, { mode: 'add', flags: 0, keywords: [], ...change });
   }
 

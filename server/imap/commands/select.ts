@@ -1,18 +1,13 @@
 /** SELECT, EXAMINE, CLOSE and UNSELECT (RFC 3501 sections 6.3.1, 6.3.2, 6.4.2; RFC 3691). */
-import type { MailboxId, ModSeq } from '#shared/base/ids.ts';
 import { MailError } from '#server/mail/mail-error.ts';
-import type { MailboxState } from '#server/mail/ports.ts';
+import type { OpenedMailbox } from '#server/mail/ports.ts';
 import { conditionResponse, flagsResponse, numberResponse } from '../grammar/response.ts';
 import type { ResponseCode } from '../grammar/response-code.ts';
 import { MailboxView } from '../state/mailbox-view.ts';
 import type { ImapSession } from '../state/session.ts';
 import { allFlags, firstRecent } from '../state/synchronize.ts';
 import type { CommandOf } from './command-of.ts';
-import { namedMailbox } from './mailboxes.ts';
 import { ok, type Outcome } from './outcome.ts';
-
-/** readState's `since` for a whole mailbox. */
-const everything = 0 as ModSeq;
 
 export async function selectCommand(
   session: ImapSession,
@@ -23,11 +18,10 @@ export async function selectCommand(
   // RFC 3501 section 6.3.1: the old mailbox is left, also when the new one can't be had.
   session.deselect();
   if (wasSelected) await session.write(conditionResponse(null, 'OK', 'The previous mailbox is left', 'CLOSED'));
-  const { id } = await namedMailbox(session, name);
-  session.watch(id);
-  let opened: { readonly state: MailboxState; readonly view: MailboxView };
+  session.watch();
+  let opened: { readonly state: OpenedMailbox; readonly view: MailboxView };
   try {
-    opened = await openMailbox(session, id, { name, isReadOnly });
+    opened = await openMailbox(session, { name, isReadOnly });
   } catch (error) {
     session.deselect();
     throw error;
@@ -41,8 +35,9 @@ export async function selectCommand(
   await tell('Flags that can be set', { code: 'PERMANENTFLAGS', list: permanent, more: !isReadOnly });
   await session.write(numberResponse(view.exists, 'EXISTS'));
   await session.write(numberResponse(view.recentCount, 'RECENT'));
-  const unseen = view.firstUnseen(state);
-  if (unseen > 0) await tell('First unseen', { code: 'UNSEEN', number: unseen });
+  if (state.firstUnseen !== null) {
+    await tell('First unseen', { code: 'UNSEEN', number: view.seqOf(state.firstUnseen) });
+  }
   await tell('UIDs are valid', { code: 'UIDVALIDITY', number: uidValidity });
   await tell('Next UID', { code: 'UIDNEXT', number: uidNext });
   return ok(`${verb} completed`, isReadOnly ? 'READ-ONLY' : 'READ-WRITE');
@@ -50,11 +45,10 @@ export async function selectCommand(
 
 async function openMailbox(
   session: ImapSession,
-  id: MailboxId,
   { name, isReadOnly }: { readonly name: string; readonly isReadOnly: boolean },
-): Promise<{ readonly state: MailboxState; readonly view: MailboxView }> {
+): Promise<{ readonly state: OpenedMailbox; readonly view: MailboxView }> {
   const { account } = session.authenticated;
-  const state = await session.services.store.readState(account.accountId, id, everything);
+  const state = await session.services.store.openMailbox(account.accountId, name);
   if (state === null) throw new MailError({ kind: 'no-such-mailbox', name });
   const view = new MailboxView(state, isReadOnly);
   view.addRecent(await firstRecent(session, view, state));

@@ -4,19 +4,12 @@
  * Invariant: a sequence number changes only in `take`, so what the client was told stays true until then.
  */
 import type { MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
-import { flagBits, type FlagBits } from '#server/mail/flags.ts';
+import type { FlagBits } from '#server/mail/flags.ts';
 import { keywordNames } from '#server/mail/keyword-table.ts';
 import type { Mailbox } from '#server/mail/mailbox.ts';
-import {
-  flagsOf,
-  forEachChangedUid,
-  keywordBitsOf,
-  modSeqOf,
-  pageHas,
-  type MailboxPage,
-} from '#server/mail/mailbox-page.ts';
+import { flagsOf, forEachChangedUid, keywordBitsOf, modSeqOf, type MailboxPage } from '#server/mail/mailbox-page.ts';
 import { uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
-import type { FlagsStored, MailboxState } from '#server/mail/ports.ts';
+import type { FlagsStored, MailboxState, OpenedMailbox } from '#server/mail/ports.ts';
 import { uidSet, uidSetHas, type UidSet } from '#server/mail/uid-set.ts';
 import { Presence } from './presence.ts';
 
@@ -72,7 +65,7 @@ export class MailboxView {
   #keywordsTold: readonly string[];
 
   /** `state` has all pages; what is in it counts as told. */
-  constructor(state: MailboxState, isReadOnly: boolean) {
+  constructor(state: Pick<OpenedMailbox, 'mailbox' | 'pages'>, isReadOnly: boolean) {
     this.mailboxId = state.mailbox.id;
     this.name = state.mailbox.name;
     this.isReadOnly = isReadOnly;
@@ -169,16 +162,6 @@ export class MailboxView {
       count += this.#presence.countBelow(last + 1) - this.#presence.countBelow(first);
     }
     return count;
-  }
-
-  /** The first message without \Seen, of a state that the view was made from; 0: there is none. */
-  firstUnseen(state: MailboxState): number {
-    for (const page of state.pages) {
-      for (let uid = page.page * uidsPerPage, end = uid + uidsPerPage; uid < end; uid++) {
-        if (pageHas(page, uid) && (flagsOf(page, uid) & flagBits.seen) === 0) return this.seqOf(uid);
-      }
-    }
-    return 0;
   }
 
   /** The client is told all flags of these messages, as of this moment. */

@@ -3,7 +3,6 @@
  * loop in ../session drives it. Only one of them uses it at a time; a change hint and `stop` may come at any moment.
  */
 import type { SecureContext } from 'node:tls';
-import type { MailboxId } from '#shared/base/ids.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { ChangeHint } from '#server/mail/ports.ts';
 import { ConnectionLost, type Connection } from '#server/wire/connection.ts';
@@ -25,6 +24,8 @@ export class ImapSession implements Disposable {
   #mustRefresh = false;
   /** The latest moment of which a hint came for the mailbox that is, or is about to be, selected. */
   #hintedModSeq = 0;
+  /** Hints that came while the mailbox was being read. */
+  readonly #heardEarly: ChangeHint[] = [];
   #logger: Logger;
   #state: SessionState = { at: 'not-authenticated' };
   #isStopping = false;
@@ -83,14 +84,17 @@ export class ImapSession implements Disposable {
   }
 
   select(view: MailboxView): void {
+    for (const { mailboxIds, modSeq } of this.#heardEarly.splice(0)) {
+      if (mailboxIds.includes(view.mailboxId)) this.#hintedModSeq = Math.max(this.#hintedModSeq, modSeq);
+    }
     this.#state = { at: 'selected', account: this.authenticated.account, view };
   }
 
-  /** Listens for changes of a mailbox that is about to be read and selected: whatever comes later is not missed. */
-  watch(mailboxId: MailboxId): void {
+  /** Listens for changes of the mailbox that is about to be read and selected: whatever comes later is not missed. */
+  watch(): void {
     this.#unwatch();
     this.#subscription = this.services.feed.subscribe(this.authenticated.account.accountId, (hint) =>
-      this.#heard(hint, mailboxId),
+      this.#heard(hint),
     );
   }
 
@@ -189,11 +193,17 @@ export class ImapSession implements Disposable {
   #unwatch(): void {
     this.#subscription?.[Symbol.dispose]();
     this.#subscription = null;
+    this.#heardEarly.length = 0;
     this.markFresh();
   }
 
-  #heard(hint: ChangeHint, mailboxId: MailboxId): void {
-    if (!hint.mailboxIds.includes(mailboxId)) return;
+  #heard(hint: ChangeHint): void {
+    if (this.#state.at !== 'selected') {
+      // The mailbox is being read: which one it is shows in a moment.
+      this.#heardEarly.push(hint);
+      return;
+    }
+    if (!hint.mailboxIds.includes(this.#state.view.mailboxId)) return;
     this.#hintedModSeq = Math.max(this.#hintedModSeq, hint.modSeq);
     if (this.isIdling && this.isStale) this.connection.interrupt();
   }

@@ -35,7 +35,11 @@ export async function refresh(session: ImapSession): Promise<boolean> {
 }
 
 /** The first UID that is \Recent in a session that has just read `state`; a read-write one takes them (section 2.3.2). */
-export async function firstRecent(session: ImapSession, view: MailboxView, state: MailboxState): Promise<number> {
+export async function firstRecent(
+  session: ImapSession,
+  view: MailboxView,
+  state: Pick<MailboxState, 'mailbox'>,
+): Promise<number> {
   const { uidNext, recentFrom } = state.mailbox;
   if (view.isReadOnly || recentFrom >= uidNext) return recentFrom;
   const { store } = session.services;
