@@ -106,6 +106,10 @@ export class RouteLane implements TransportLane {
   }
 
   #allResting(attempt: Attempt, route: Route, ms: number): AttemptResult {
+    if (route.targets.length === 0) {
+      const text = `the route ${route.name} can not be used; the server's log says why`;
+      return failed(attempt, ownFailure('4.3.5', text, 'policy'), ms);
+    }
     const rests = route.targets.map((target) => this.#parts.targets.restMs(targetName(this.#hop.route, target)));
     const text = `every target of the route ${route.name} has failed; they rest`;
     const result = failed(attempt, ownFailure('4.4.1', text, 'connection'), ms);

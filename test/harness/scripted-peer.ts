@@ -11,7 +11,7 @@ export type Told = {
 };
 
 /** What is answered to a command; null: nothing, `hangup`: the connection is closed at once. */
-export type Answer = string | null | { readonly hangup: true } | { readonly then: 'hangup'; readonly reply: string };
+export type Answer = string | null | { readonly hangup: true } | { readonly lastWords: string };
 
 export type ScriptedPeerOptions = {
   readonly greeting?: string;
@@ -198,7 +198,7 @@ class Session {
     if (answer === null) return;
     if (typeof answer === 'string') this.#say(answer);
     else if ('hangup' in answer) this.#socket?.destroy();
-    else this.#socket?.end(`${answer.reply}\r\n`);
+    else this.#socket?.end(`${answer.lastWords}\r\n`);
   }
 
   #say(text: string): void {

@@ -251,7 +251,7 @@ describe('sessions that go wrong', () => {
     ],
     [
       '421 to MAIL',
-      { answer: (verb) => (verb === 'MAIL' ? { then: 'hangup', reply: '421 4.3.2 stopping' } : undefined) },
+      { answer: (verb) => (verb === 'MAIL' ? { lastWords: '421 4.3.2 stopping' } : undefined) },
       /^later 4\.4\.2 the peer closes: 421 stopping/,
       'blocked',
     ],
@@ -354,9 +354,7 @@ describe('connections', () => {
   test('one serves many messages; one that the peer closed meanwhile is opened anew without a word', async () => {
     const peer = await peerOf({
       answer: (verb, _line, session) =>
-        verb === 'MAIL' && session.messages.length === 2
-          ? { then: 'hangup', reply: '421 4.4.2 idle too long' }
-          : undefined,
+        verb === 'MAIL' && session.messages.length === 2 ? { lastWords: '421 4.4.2 idle too long' } : undefined,
     });
     const transport = testTransport([routeOf('r', [smtpTarget(peer.port)])]);
     await using lane = transport.openLane({ route: 'r', domain: null });
@@ -387,7 +385,7 @@ describe('hosts of a domain', () => {
     await peerOf({
       address: '127.0.0.3',
       port: good.port,
-      answer: (verb) => (verb === 'MAIL' ? { then: 'hangup', reply: '421 busy' } : undefined),
+      answer: (verb) => (verb === 'MAIL' ? { lastWords: '421 busy' } : undefined),
     });
     const resolver = fakeResolver({
       'MX d.test': [mx(10, 'dead.test'), mx(20, 'refusing.test'), mx(30, 'closing.test'), mx(40, 'good.test')],
