@@ -57,6 +57,15 @@ export const commands: readonly Command[] = [
     run: async (args) => (await databaseCommands()).afterRestore(readConfig(args).config, print),
   },
   {
+    name: 'search',
+    takes: `rebuild ${configOptions}`,
+    does: 'drop the search index; running servers fill it again, and scan until then',
+    run: async ([what, ...args]) => {
+      if (what !== 'rebuild') throw new UsageFault('search takes: rebuild');
+      return (await databaseCommands()).rebuildSearch(readConfig(args).config, print);
+    },
+  },
+  {
     name: 'check',
     takes: `db ${configOptions}`,
     does: 'look at the database: version, schema, notifications',

@@ -11,6 +11,7 @@ import { checkSchema, migrate } from '#shared/db/migrate.ts';
 import { silentLogger } from '#shared/observe/logger.ts';
 import { startEmbeddedPostgres } from '#server/embedded/embedded-postgres.ts';
 import { raiseUidValidities } from '#server/store/after-restore.ts';
+import { dropIndex } from '#server/store/pg-search-queue.ts';
 
 const notificationTimeoutMs = 5_000;
 
@@ -41,6 +42,14 @@ export function afterRestore(config: ServerConfig, print: Print): Promise<number
   return withDatabase(config, async (database) => {
     await checkSchema(database);
     print(`raised the UIDVALIDITY of ${await raiseUidValidities(database.db)} mailboxes`);
+  });
+}
+
+/** While servers run or not. */
+export function rebuildSearch(config: ServerConfig, print: Print): Promise<number> {
+  return withDatabase(config, async (database) => {
+    await checkSchema(database);
+    print(`dropped the search index of ${await dropIndex(database.db, null)} accounts; servers fill it again`);
   });
 }
 

@@ -119,6 +119,12 @@ describe('the command line', () => {
     expect([code, stdout]).toEqual([0, expect.stringMatching(/^raised the UIDVALIDITY of \d+ mailboxes\n$/)]);
   });
 
+  test('search rebuild drops the search index', async () => {
+    const { code, stdout } = await postrider(['search', 'rebuild'], { DATABASE_URL: database.url });
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^dropped the search index of \d+ accounts/)]);
+    expect((await postrider(['search'], { DATABASE_URL: database.url })).code).toBe(64);
+  });
+
   test('make-keyring makes a file that only its owner reads, and never overwrites one', async () => {
     const file = path.join(folder, 'made-keyring');
     expect((await postrider(['make-keyring', file])).code).toBe(0);
