@@ -69,6 +69,7 @@ class RowWork {
     }
     const near = able.find((server) => server instanceof Postrider);
     if (this.#o.withFar && this.#row.isNearOnly !== true && near) await this.#measureFar(near);
+    await this.#row.finish?.(bench).catch((error: unknown) => this.#note('afterwards', error));
   }
 
   async limits(): Promise<Readonly<Record<string, number>>> {
@@ -108,6 +109,7 @@ class RowWork {
       this.#note(server.name, error);
       return false;
     }
+    if (this.#row.needsNoWarmUp) return true;
     const wasBrief = bench.isBrief;
     bench.isBrief = true;
     await this.#attempt(server);

@@ -11,7 +11,6 @@ import { measureRow } from './measure-row.ts';
 import { doubts } from './noise.ts';
 import type { BenchResults, Probe, RowResult } from './results.ts';
 import { rowsNamed } from './rows/all-rows.ts';
-import type { Row } from './rows/row.ts';
 import type { MailServer, ServerName } from './servers/mail-server.ts';
 import { startServers } from './start-servers.ts';
 import { formatTable } from './table.ts';
@@ -67,17 +66,12 @@ async function main(names: string): Promise<void> {
     return { ...about, probes, tookSeconds, rows: far === null ? measured : [...measured, far] };
   };
   const { missing } = started;
-  for (const row of inOrder(rows)) {
+  for (const row of rows) {
     measured.push(await measureRow(row, { bench, rounds, withFar, probes, missing, signal: stopping.signal, say }));
     // After each row: who stops a long run keeps what was measured.
     write(results());
   }
   report(results());
-}
-
-/** Rows that need our server in the same mode stay together: it starts anew to change it. */
-function inOrder(rows: readonly Row[]): readonly Row[] {
-  return [...rows.filter((row) => row.clearLogin !== true), ...rows.filter((row) => row.clearLogin === true)];
 }
 
 function describe(servers: ReadonlyMap<ServerName, MailServer>): Readonly<Record<string, string>> {

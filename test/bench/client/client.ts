@@ -11,7 +11,7 @@ import {
   imapStore,
 } from './imap-load.ts';
 import { besideSearch } from './beside-load.ts';
-import { imapChanges, imapCopies } from './growth-load.ts';
+import { imapChanges, imapCopies, smtpFill } from './growth-load.ts';
 import { mixedLoad } from './mixed-load.ts';
 import { fdatasyncLoad, postgresInsert, postgresRead } from './limit-load.ts';
 import { SmtpConnection, smtpLoad } from './smtp-load.ts';
@@ -79,6 +79,8 @@ async function run(task: Task, begin: Begin): Promise<Omit<Outcome, 'cpuSeconds'
     }
     case 'login-storm':
       return loginStorm(task, begin);
+    case 'smtp-fill':
+      return smtpFill(task, begin);
     case 'imap-copies':
       return imapCopies(task, begin);
     case 'imap-changes':

@@ -1,5 +1,7 @@
 /** Large mailboxes and long histories, made as fast as the server can: not timed themselves. */
 import { ImapConnection } from './imap-connection.ts';
+import { messageMaker } from './messages.ts';
+import { SmtpConnection } from './smtp-load.ts';
 import type { Begin, Outcome, Task } from './tasks.ts';
 
 type TaskOf<K extends Task['kind']> = Extract<Task, { kind: K }>;
@@ -7,6 +9,36 @@ type Done = Omit<Outcome, 'cpuSeconds'>;
 
 /** Messages of one COPY. */
 const mostCopied = 10_000;
+
+/**
+ * Makes a mailbox with messages 0 to count - 1, delivered over SMTP, where many share a commit, and moved there from an
+ * INBOX. They come in an order that is nearly theirs.
+ */
+export async function smtpFill(task: TaskOf<'smtp-fill'>, begin: Begin): Promise<Done> {
+  const make = messageMaker(task.bytes);
+  const connection = await ImapConnection.login(task.login);
+  const before = await existing(connection, 'INBOX');
+  await begin();
+  const startedAt = performance.now();
+  let next = 0;
+  const session = async (): Promise<void> => {
+    const sender = await SmtpConnection.open(task.smtpPort);
+    for (let n = next++; n < task.count; n = next++) await sender.deliver([task.recipient], make(n));
+    await sender.quit();
+  };
+  await Promise.all(Array.from({ length: task.sessions }, session));
+  if (task.mailbox !== 'INBOX') {
+    await connection.send(`CREATE ${task.mailbox}`);
+    const delivered = (await existing(connection, 'INBOX')) - before;
+    for (let left = delivered; left > 0; left -= mostCopied) {
+      await connection.command(`MOVE ${before + 1}:${before + Math.min(left, mostCopied)} ${task.mailbox}`);
+    }
+    const found = await existing(connection, task.mailbox);
+    if (found !== task.count) throw new Error(`${task.mailbox} has ${found} messages, not ${task.count}`);
+  }
+  await connection.logout();
+  return { count: task.count, seconds: (performance.now() - startedAt) / 1000, bytes: task.count * task.bytes };
+}
 
 /** Copies the messages of one mailbox into another, again and again, until that one has so many. */
 export async function imapCopies(task: TaskOf<'imap-copies'>, begin: Begin): Promise<Done> {

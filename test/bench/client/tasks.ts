@@ -76,6 +76,16 @@ export type Task =
       readonly count: number;
     }
   | {
+      readonly kind: 'smtp-fill';
+      readonly login: Login;
+      readonly smtpPort: number;
+      readonly recipient: string;
+      readonly mailbox: string;
+      readonly count: number;
+      readonly bytes: number;
+      readonly sessions: number;
+    }
+  | {
       readonly kind: 'imap-copies';
       readonly login: Login;
       readonly from: string;

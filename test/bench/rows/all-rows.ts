@@ -13,12 +13,12 @@ import { writeRows } from './write-rows.ts';
 const allRows: readonly Row[] = [
   ...receiveRows,
   ...loginRows,
-  ...stormRows,
   ...readRows,
   ...searchRows,
   ...writeRows,
   ...growthRows,
   ...besideRows,
+  ...stormRows,
   ...agedRows,
 ];
 

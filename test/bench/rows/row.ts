@@ -19,9 +19,13 @@ export type Row = {
   readonly isSeparate?: true;
   /** What it measures does not change when the database is further away, or can't be told then. */
   readonly isNearOnly?: true;
+  /** It begins cold, or what it measures is no speed. */
+  readonly needsNoWarmUp?: true;
   /** Once a server, not measured: mailboxes that the row reads. */
   prepare?(bench: Bench, server: MailServer): Promise<void>;
   measure(bench: Bench, server: MailServer): Promise<Sample>;
+  /** After the last round: ends what only this row needs. */
+  finish?(bench: Bench): Promise<void>;
   /** What the parts do alone, by what they are; once a run. */
   limits?(bench: Bench): Promise<Readonly<Record<string, number>>>;
 };

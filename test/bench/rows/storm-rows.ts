@@ -52,6 +52,7 @@ export const stormRows: readonly Row[] = [
     aim: bound(2, { 'receiving slower by x': 2 }),
     servers: ['postrider'],
     rounds: 1,
+    needsNoWarmUp: true,
     isNearOnly: true,
     prepare: makeAccounts,
     async measure(bench, server) {
