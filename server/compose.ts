@@ -214,7 +214,7 @@ async function openCertificate(
     files: sslCertFile !== null && sslKeyFile !== null ? { certificate: sslCertFile, privateKey: sslKeyFile } : null,
     directory: dataPaths(config).tls,
     names: config.isLocal ? ['localhost', ...(hostname === 'localhost' ? [] : [hostname]), '127.0.0.1'] : [hostname],
-    ticketKeys: ticketKeysOfDay(keyring.deriveKey, clock),
+    ticketKeys: ticketKeysOfDay(keyring, clock),
     clock,
     logger,
     metrics,

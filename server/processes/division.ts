@@ -4,7 +4,7 @@ import { dataPaths, type ServerConfig } from '#shared/config/server-config.ts';
 import type { Role } from '#shared/config/settings.ts';
 
 /** Those that take connections; the others' work is done once. */
-const servingRoles: readonly Role[] = ['mx', 'submission', 'imap'];
+const servingRoles: ReadonlySet<Role> = new Set<Role>(['mx', 'submission', 'imap']);
 
 /** Connections of the supervising process at most: it sweeps, follows manifests and looks whether the database is there. */
 const supervisorPool = 5;
@@ -17,7 +17,7 @@ export function supervisorConfig(config: ServerConfig): ServerConfig {
   if (config.processes === 1) return config;
   return {
     ...config,
-    roles: config.roles.filter((role) => !servingRoles.includes(role)),
+    roles: config.roles.filter((role) => !servingRoles.has(role)),
     databasePoolSize: Math.min(supervisorPool, config.databasePoolSize),
   };
 }
@@ -35,7 +35,7 @@ export function servingConfig(
 ): ServerConfig {
   return {
     ...config,
-    roles: config.roles.filter((role) => servingRoles.includes(role)),
+    roles: config.roles.filter((role) => servingRoles.has(role)),
     processes: 1,
     httpPort: null,
     manifestsDirectory: null,

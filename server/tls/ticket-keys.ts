@@ -9,7 +9,11 @@ import { ticketKeysBytes } from '#server/wire/tls-context.ts';
 /** Gives the keys of this moment. */
 export type TicketKeys = () => Buffer;
 
-/** `derive` gives the same bytes for the same purpose wherever the same keyring is: Keyring.deriveKey. */
-export function ticketKeysOfDay(derive: (purpose: string, bytes: number) => Buffer, clock: Clock): TicketKeys {
-  return () => derive(`tls tickets ${clock.now().toISOString().slice(0, 10)}`, ticketKeysBytes);
+/** Gives the same bytes for the same purpose wherever the same keyring is. */
+export interface KeySource {
+  deriveKey(purpose: string, bytes: number): Buffer;
+}
+
+export function ticketKeysOfDay(source: KeySource, clock: Clock): TicketKeys {
+  return () => source.deriveKey(`tls tickets ${clock.now().toISOString().slice(0, 10)}`, ticketKeysBytes);
 }

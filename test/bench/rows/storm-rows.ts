@@ -5,7 +5,7 @@ import { ClientProcess } from '../client/client-process.ts';
 import type { Task } from '../client/tasks.ts';
 import { makeManyAccounts, manyAddresses } from '../servers/many-accounts.ts';
 import { addressOf, loginOf, password, plainUsers, type MailServer } from '../servers/mail-server.ts';
-import { Postrider } from '../servers/postrider.ts';
+import type { Postrider } from '../servers/postrider.ts';
 import { bound } from './aim.ts';
 import type { Row } from './row.ts';
 
