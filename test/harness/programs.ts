@@ -6,7 +6,12 @@ import process from 'node:process';
 /** Program (or file) and the Debian package that has it; test/debian-packages.txt lists the same packages. */
 const packages = {
   curl: 'curl',
+  '/usr/lib/dovecot/lmtp': 'dovecot-lmtpd',
   '/usr/sbin/dovecot': 'dovecot-imapd',
+  '/usr/sbin/knotd': 'knot',
+  '/usr/sbin/postfix': 'postfix',
+  '/usr/sbin/smtp-sink': 'postfix',
+  '/usr/sbin/unbound': 'unbound',
   '/usr/lib/postgresql/15/bin/postgres': 'postgresql-15',
   mbsync: 'isync',
   msmtp: 'msmtp',
@@ -14,6 +19,7 @@ const packages = {
   python3: 'python3',
   strace: 'strace',
   swaks: 'swaks',
+  '/usr/lib/python3/dist-packages/dkim/__init__.py': 'python3-dkim',
   '/usr/lib/python3.11/test/test_email/data': 'libpython3.11-testsuite',
 } as const;
 
