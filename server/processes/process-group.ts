@@ -32,6 +32,8 @@ const askEveryMs = 5_000;
 const scrapeMs = 2_000;
 /** A process that has not answered for so long hangs: it is killed and started again. */
 const hangsMs = 60_000;
+/** So long a start may take: it waits for others that migrate. */
+const startsMs = 180_000;
 
 /** Before one that died is started again: the first, doubled for each death in a row, the longest. */
 const restartMs = { first: 100, most: 30_000 };
@@ -154,9 +156,13 @@ export class ProcessGroup implements AsyncDisposable {
   }
 
   #lookAfter(): void {
-    for (const running of this.#running()) {
-      const { number, silentMs } = running;
-      if (silentMs > hangsMs) {
+    const now = this.#options.clock.monotonicMs();
+    for (const { running, startedAt, timer } of this.#places) {
+      const { number, isReady } = running;
+      // Its end was heard of, and another is about to be started.
+      if (timer !== null) continue;
+      const silentMs = isReady ? running.silentMs : now - startedAt;
+      if (silentMs > (isReady ? hangsMs : startsMs)) {
         this.#options.logger.error({ event: 'process.hangs', process: number, silentMs }, 'a process does not answer');
         running.kill();
       } else void running.ask(askEveryMs);
