@@ -3,7 +3,7 @@
  * of change_messages (0010-imap-speed.sql), which takes the account's lock and does nothing where somebody else has
  * changed the account since. No transaction waits for us between the two.
  */
-import { sql, type Kysely, type Selectable } from 'kysely';
+import { CompiledQuery, sql, type Kysely, type Selectable } from 'kysely';
 import type { AccountId, MailboxId, ModSeq } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { classifyPgError, isConnectionLoss } from '#shared/db/pg-error.ts';
@@ -211,6 +211,12 @@ async function readBefore(
   };
 }
 
+/** Its text is made once: that of so many parameters would cost as much as what it does. */
+const changeMessagesText = `/*change-messages*/
+  select change_messages($1::int8, $2::int8, $3::text, $4::int8, $5::int8, $6::int8[], $7::int8[], $8::int8, $9::int8,
+    $10::text[], $11::int8[], $12::int8[], $13::int8[], $14::int8[], $15::int8[], $16::int8[], $17::int4[], $18::bytea[],
+    $19::bytea[], $20::bytea[], $21::bytea[], $22::int8[], $23::int8[], $24::int8[], $25::text[], $26::text[]) as outcome`;
+
 async function write(
   db: Kysely<Database>,
   accountId: AccountId,
@@ -219,27 +225,37 @@ async function write(
   { rows, keywords, mailboxes, pages, log }: MessageWrites,
 ): Promise<'done' | 'changed' | 'over-quota'> {
   const uids = rows.kind === 'flags' ? [] : rows.uids;
-  const answer = await sql<{ outcome: 'done' | 'changed' | 'over-quota' }>`/*change-messages*/
-    select change_messages(
-      ${accountId}::int8, ${before.modSeq - 1}::int8, ${rows.kind}::text, ${from}::int8, ${to}::int8,
-      ${int8Array(uids.map(([first]) => first))}::int8[], ${int8Array(uids.map(([, last]) => last))}::int8[],
-      ${before.target.uidNext}::int8, ${before.limitBytes}::int8, ${keywords && textArray(keywords)}::text[],
-      ${int8Array(mailboxes.map(({ id }) => id))}::int8[],
-      ${int8Array(mailboxes.map((box) => box.uids ?? 0))}::int8[],
-      ${int8Array(mailboxes.map(({ messages }) => messages ?? 0))}::int8[],
-      ${int8Array(mailboxes.map(({ unseen }) => unseen ?? 0))}::int8[],
-      ${int8Array(mailboxes.map(({ bytes }) => bytes ?? 0))}::int8[],
-      ${int8Array(pages.map(({ mailboxId }) => mailboxId))}::int8[],
-      ${int4Array(pages.map(({ page }) => page.page))}::int4[],
-      ${byteaArray(pages.map(({ page }) => page.present))}::bytea[],
-      ${byteaArray(pages.map(({ page }) => page.flags))}::bytea[],
-      ${byteaArray(pages.map(({ page }) => page.modSeqs))}::bytea[],
-      ${byteaArray(pages.map(({ page }) => page.keywords))}::bytea[],
-      ${int8Array(pages.map(({ page }) => page.baseModSeq))}::int8[],
-      ${int8Array(pages.map(({ page }) => page.maxModSeq))}::int8[],
-      ${int8Array(log.map(({ mailboxId }) => mailboxId))}::int8[],
-      ${textArray(log.map(({ kind }) => kind))}::text[],
-      ${textArray(log.map(({ uids: named }) => named))}::text[]) as outcome`.execute(db);
+  const parameters = [
+    accountId,
+    before.modSeq - 1,
+    rows.kind,
+    from,
+    to,
+    int8Array(uids.map(([first]) => first)),
+    int8Array(uids.map(([, last]) => last)),
+    before.target.uidNext,
+    before.limitBytes,
+    keywords && textArray(keywords),
+    int8Array(mailboxes.map(({ id }) => id)),
+    int8Array(mailboxes.map((box) => box.uids ?? 0)),
+    int8Array(mailboxes.map(({ messages }) => messages ?? 0)),
+    int8Array(mailboxes.map(({ unseen }) => unseen ?? 0)),
+    int8Array(mailboxes.map(({ bytes }) => bytes ?? 0)),
+    int8Array(pages.map(({ mailboxId }) => mailboxId)),
+    int4Array(pages.map(({ page }) => page.page)),
+    byteaArray(pages.map(({ page }) => page.present)),
+    byteaArray(pages.map(({ page }) => page.flags)),
+    byteaArray(pages.map(({ page }) => page.modSeqs)),
+    byteaArray(pages.map(({ page }) => page.keywords)),
+    int8Array(pages.map(({ page }) => page.baseModSeq)),
+    int8Array(pages.map(({ page }) => page.maxModSeq)),
+    int8Array(log.map(({ mailboxId }) => mailboxId)),
+    textArray(log.map(({ kind }) => kind)),
+    textArray(log.map(({ uids: named }) => named)),
+  ];
+  const answer = await db.executeQuery<{ outcome: 'done' | 'changed' | 'over-quota' }>(
+    CompiledQuery.raw(changeMessagesText, parameters),
+  );
   const outcome = answer.rows[0]?.outcome;
   if (outcome === undefined) throw new Error('change_messages said nothing');
   return outcome;

@@ -2,7 +2,7 @@
  * Rows of messages for FETCH, packed by Postgres: a batch is one row, in which each column's values are joined. To take
  * it apart costs a fraction of what node-pg needs for a row a message.
  */
-import { sql, type Kysely } from 'kysely';
+import { CompiledQuery, type Kysely } from 'kysely';
 import type { AccountId, BlobHash, EmailId, MailboxId, Uid } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import type { FetchWants } from '#server/mail/ports.ts';
@@ -54,26 +54,17 @@ export async function* readPackedRows(
   uids: UidSet,
   wants: FetchWants,
 ): AsyncGenerator<PackedRows, void, void> {
-  const columns = columnsOf(wants);
+  const text = textFor(wants);
   for (let rest = uids; rest.length > 0;) {
     const ranges = rest.slice(0, maxRanges);
-    const { rows } = await sql<Row>`${sql.raw(`/*fetch${columns.name}*/`)}
-      select count(*)::int4 as count, max(x.before + x.weight)::int4 as bytes, string_agg(x.uid::text, ',') as uids
-        ${columns.aggregates}
-      from (
-        select r.* from (
-          select w.*, sum(w.weight) over (order by w.uid rows unbounded preceding) - w.weight as before ${columns.overAll}
-          from (
-            select m.uid, ${columns.columns} from unnest(
-              ${int8Array(ranges.map(([first]) => first))}::int8[], ${int8Array(ranges.map(([, last]) => last))}::int8[]
-            ) g (first, last), lateral (
-              select * from message
-              where account_id = ${place.accountId} and mailbox_id = ${place.mailboxId} and uid between g.first and g.last
-              order by uid limit ${sql.lit(maxBatchRows)}) m ${columns.tables}
-            limit ${sql.lit(maxBatchRows)}
-          ) w
-        ) r where r.before < ${sql.lit(maxBatchBytes)} order by r.uid
-      ) x`.execute(db);
+    const { rows } = await db.executeQuery<Row>(
+      CompiledQuery.raw(text, [
+        int8Array(ranges.map(([first]) => first)),
+        int8Array(ranges.map(([, last]) => last)),
+        place.accountId,
+        place.mailboxId,
+      ]),
+    );
     const row = rows[0] as Row;
     const count = row['count'] as number;
     if (count > 0) {
@@ -90,7 +81,36 @@ function after(set: UidSet, uid: number): UidSet {
   return set.flatMap(([first, last]): UidRange[] => (last <= uid ? [] : [[Math.max(first, uid + 1) as Uid, last]]));
 }
 
-/** With a name for each combination of wants: at most 2^7. */
+const texts = new Map<number, string>();
+const wantNames = ['flags', 'emailId', 'internalDate', 'size', 'envelope', 'bodystructure', 'content'] as const;
+
+/** The statement for a combination of wants, made once: there are 2^7. */
+function textFor(wants: FetchWants): string {
+  const key = wantNames.reduce((bits, name, place) => (wants[name] === true ? bits | (1 << place) : bits), 0);
+  const known = texts.get(key) ?? makeText(wants);
+  texts.set(key, known);
+  return known;
+}
+
+function makeText(wants: FetchWants): string {
+  const { name, aggregates, overAll, columns, tables } = columnsOf(wants);
+  return `/*fetch${name}*/
+    select count(*)::int4 as count, max(x.before + x.weight)::int4 as bytes, string_agg(x.uid::text, ',') as uids
+      ${aggregates}
+    from (
+      select r.* from (
+        select w.*, sum(w.weight) over (order by w.uid rows unbounded preceding) - w.weight as before ${overAll}
+        from (
+          select m.uid, ${columns} from unnest($1::int8[], $2::int8[]) g (first, last), lateral (
+            select * from message
+            where account_id = $3 and mailbox_id = $4 and uid between g.first and g.last
+            order by uid limit ${maxBatchRows}) m ${tables}
+          limit ${maxBatchRows}
+        ) w
+      ) r where r.before < ${maxBatchBytes} order by r.uid
+    ) x`;
+}
+
 function columnsOf(wants: FetchWants) {
   const names: string[] = [];
   const columns: string[] = [];
@@ -164,10 +184,10 @@ function columnsOf(wants: FetchWants) {
   }
   return {
     name: names.map((name) => `-${name}`).join(''),
-    columns: sql.raw([...columns, `${['0', ...weights].join(' + ')} as weight`].join(', ')),
-    aggregates: sql.raw(aggregates.join(',\n')),
-    tables: sql.raw(tables.join('')),
-    overAll: sql.raw(overAll),
+    columns: [...columns, `${['0', ...weights].join(' + ')} as weight`].join(', '),
+    aggregates: aggregates.join(',\n'),
+    tables: tables.join(''),
+    overAll,
   };
 }
 

@@ -23,8 +23,11 @@ export async function appendCommand(
   const { accountId } = session.authenticated.account;
   let mailbox: Mailbox;
   try {
+    // Both are asked at once; where both refuse, the mailbox is the reason that helps (TRYCREATE).
+    const room = mayAppend(session, literal.bytes);
+    room.catch(() => undefined);
     mailbox = await namedMailbox(session, command.mailbox);
-    await mayAppend(session, literal.bytes);
+    await room;
   } catch (error) {
     await refuseLiteral(session, literal);
     throw error;

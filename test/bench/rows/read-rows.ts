@@ -159,6 +159,27 @@ export const readRows: readonly Row[] = [
     '(UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To)])',
     null,
   ),
+  // isync 1.4: the listing without MaxSize; each new body then comes by a UID FETCH n (BODY.PEEK[]) of its own, many
+  // under way, which is bodies-depth-16.
+  read(
+    'fetch-mbsync',
+    'UID FETCH of what mbsync asks at first sync, 100,000',
+    times(2, 'dovecot-mdbox', 'dovecot-sdbox'),
+    {
+      mailbox: 'Big',
+      prepare: fillBig,
+      commands: () => ['UID FETCH 1:* (UID FLAGS)'],
+      expect: everyMessage(' FETCH ('),
+    },
+  ),
+  // imapflow 1: fetch('1:*', { uid, flags, bodyStructure, envelope, internalDate, size }), in its order of items.
+  bigRows(
+    'fetch-imapflow',
+    'FETCH of what an imapflow client asks at first sync, 100,000',
+    times(2, 'dovecot-mdbox', 'dovecot-sdbox'),
+    '(UID FLAGS BODYSTRUCTURE ENVELOPE INTERNALDATE RFC822.SIZE)',
+    null,
+  ),
   bodies('bodies-one-command', '2,000 bodies of 20 KB, one command', { isOne: true, depth: 1 }),
   bodies('bodies-one-each', '2,000 bodies of 20 KB, one command each', { isOne: false, depth: 1 }),
   bodies('bodies-depth-16', '2,000 bodies of 20 KB, one command each, 16 under way', { isOne: false, depth: 16 }),
