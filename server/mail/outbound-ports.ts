@@ -307,6 +307,10 @@ export type QueueAttempt = {
   /** `lapsed`: the worker was not heard of again; it may have delivered. */
   readonly outcome: RecipientOutcome['kind'] | 'lapsed' | 'cancelled' | 'expired' | 'suppressed';
   readonly category: string | null;
+  /** The peer may have the message, whatever the outcome says. */
+  readonly isUncertain: boolean;
+  /** Told after the lease was lost: it changed nothing. */
+  readonly isStale: boolean;
   readonly facts: AttemptFacts | null;
 };
 

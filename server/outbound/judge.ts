@@ -61,8 +61,9 @@ export function judge(inHand: InHand, outcome: RecipientOutcome, context: JudgeC
 /** Of a recipient that is not tried any more. */
 export function fail(inHand: InHand, { outcome, reason, isQuiet }: Failure): Judgement {
   const judgement = failed(inHand, { outcome, category: null, facts: null, reason });
-  if (!isQuiet) return judgement;
-  return { settlement: { ...judgement.settlement, next: 'gone' }, notice: null };
+  // What the administrator wants gone is gone, also where nobody can be told.
+  const next = outcome === 'cancelled' ? 'gone' : judgement.settlement.next;
+  return { settlement: { ...judgement.settlement, next }, notice: isQuiet ? null : judgement.notice };
 }
 
 /** Why it is not to be tried; null: it is. */

@@ -33,7 +33,7 @@ const nextRows = 100;
 const lanesPerClaim = 16;
 const defaultPollMs = 1_000;
 const reapsPerLease = 4;
-const statisticsMs = 15_000;
+const statisticsMs = 60_000;
 
 /** For as long as the queue knows this process under one identity. */
 type Shift = {

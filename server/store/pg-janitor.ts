@@ -1,6 +1,6 @@
 /**
- * Removes what nobody refers to any more: blobs without an email, old batches, old change log. Any number of
- * processes may sweep at once, while mail arrives.
+ * Removes what nobody refers to any more: blobs that are neither in a mailbox nor on their way out, old batches, old
+ * change log, what went out long ago. Any number of processes may sweep at once, while mail arrives.
  *
  * A delivery that reuses a blob holds a KEY SHARE lock on its row until its email is committed. The sweep locks
  * the row FOR UPDATE, skipping those that are held, and looks again in a second statement: what was
@@ -11,6 +11,7 @@ import { sql, type Kysely } from 'kysely';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
+import { pruneQueue } from './pg-queue-prune.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 
 export type JanitorOptions = {
@@ -19,13 +20,26 @@ export type JanitorOptions = {
   readonly graceSeconds?: number;
   /** How long the change log is kept; who knows an older modseq reads everything again. Default 30 days. */
   readonly logSeconds?: number;
+  /** How long messages that went out are kept with their attempts, and dead letters after their expiry. Default 30 days. */
+  readonly outboundSeconds?: number;
   /** Default an hour. */
   readonly intervalSeconds?: number;
   readonly onError?: (error: unknown) => void;
   readonly metrics?: StoreMetrics;
 };
 
-export type Swept = { readonly blobs: number; readonly logEntries: number; readonly batches: number };
+export type Swept = {
+  readonly blobs: number;
+  readonly logEntries: number;
+  readonly batches: number;
+  readonly outboundMessages: number;
+  readonly outboundAttempts: number;
+};
+
+/** Neither stored for anyone nor on its way out. */
+const isUnused = sql<boolean>`not exists (select from email e where e.blob_hash = b.hash)
+  and not exists (
+    select from outbound_message m join outbound_recipient r on r.message_id = m.id where m.blob_hash = b.hash)`;
 
 const blobsPerTransaction = 1000;
 const logEntriesPerTransaction = 10_000;
@@ -41,7 +55,14 @@ export class Janitor implements AsyncDisposable {
 
   constructor({ onError = () => undefined, metrics, ...options }: JanitorOptions) {
     this.#metrics = metrics ?? null;
-    this.#options = { graceSeconds: 3600, logSeconds: 30 * 24 * 3600, intervalSeconds: 3600, ...options };
+    const month = 30 * 24 * 3600;
+    this.#options = {
+      graceSeconds: 3600,
+      logSeconds: month,
+      outboundSeconds: month,
+      intervalSeconds: 3600,
+      ...options,
+    };
     this.#onError = onError;
   }
 
@@ -53,6 +74,7 @@ export class Janitor implements AsyncDisposable {
   async sweepOnce(): Promise<Swept> {
     const { db } = this.#options.database;
     return {
+      ...(await pruneQueue(db, this.#options.outboundSeconds, this.#abort.signal)),
       blobs: await this.#sweepBlobs(db),
       logEntries: await this.#pruneLog(db),
       batches: await this.#pruneBatches(db),
@@ -103,13 +125,13 @@ export class Janitor implements AsyncDisposable {
       select b.hash from blob b
       where b.hash > ${after} and (${last}::bytea is null or b.hash <= ${last})
         and b.at <= now() - make_interval(secs => ${this.#options.graceSeconds})
-        and not exists (select from email e where e.blob_hash = b.hash)
+        and ${isUnused}
       order by b.hash for update of b skip locked`.execute(tx);
     if (rows.length === 0) return 0;
     const gone = await sql<{ hash: Buffer }>`
       delete from blob b
       where b.hash = any (${rows.map(({ hash }) => hash)}::bytea[])
-        and not exists (select from email e where e.blob_hash = b.hash)
+        and ${isUnused}
       returning b.hash`.execute(tx);
     await sql`delete from blob_piece where hash = any (${gone.rows.map(({ hash }) => hash)}::bytea[])`.execute(tx);
     return gone.rows.length;
