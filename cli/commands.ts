@@ -75,6 +75,18 @@ export const commands: readonly Command[] = [
     },
   },
   {
+    name: 'suppression',
+    takes: `list|add|remove [DOMAIN [ADDRESS]] ${configOptions}`,
+    does: 'addresses that a domain sends nothing to: list [--json], add [--reason TEXT], remove',
+    run: async (args) => {
+      const commands = await import('./suppression-commands.ts');
+      const asked = commands.suppressionRequest(args);
+      if (asked === null)
+        throw new UsageFault('suppression takes: list [DOMAIN], add DOMAIN ADDRESS, remove DOMAIN ADDRESS');
+      return commands.suppression(readConfig(asked.rest).config, asked.request, print);
+    },
+  },
+  {
     name: 'make-keyring',
     takes: 'FILE',
     does: 'make a file of new keys that seal secrets in the database',

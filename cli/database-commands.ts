@@ -15,10 +15,10 @@ import { dropIndex } from '#server/store/pg-search-queue.ts';
 
 const notificationTimeoutMs = 5_000;
 
-type Print = (line: string) => void;
+export type Print = (line: string) => void;
 
 /** The database of the configuration; with --local and no DATABASE_URL the one in DATA_DIR, started for this. */
-async function withDatabase(
+export async function withDatabase(
   config: ServerConfig,
   work: (database: PostgresDatabase) => Promise<void>,
 ): Promise<number> {

@@ -90,6 +90,8 @@ export async function openMailService(
     spools,
     directory: stack.use(createPgDirectory(database)),
     authenticator,
+    submission: null,
+    reports: null,
     tls,
     clock,
     logger,

@@ -1,5 +1,5 @@
 import type { AccountId } from '#shared/base/ids.ts';
-import type { Delivered, MailStore, SpooledMessage } from '#server/mail/ports.ts';
+import type { Delivered, Delivery, MailStore, SpooledMessage } from '#server/mail/ports.ts';
 import { traceHeader, type TraceFacts } from './trace-header.ts';
 
 /** An account that a recipient's address leads to, and the account's own address. */
@@ -15,16 +15,18 @@ export function deliverMessage(
   recipients: readonly Recipient[],
   facts: TraceFacts,
 ): Promise<readonly Delivered[]> {
+  return store.deliver(message, deliveriesOf(recipients, facts));
+}
+
+/** One copy for each account. */
+export function deliveriesOf(recipients: readonly Recipient[], facts: TraceFacts): readonly Delivery[] {
   const accounts = new Map<AccountId, string>();
   for (const { accountId, address } of recipients) if (!accounts.has(accountId)) accounts.set(accountId, address);
-  return store.deliver(
-    message,
-    [...accounts].map(([accountId, address]) => ({
-      accountId,
-      mailboxId: null,
-      prefix: traceHeader(facts, address),
-      flags: 0,
-      keywords: [],
-    })),
-  );
+  return [...accounts].map(([accountId, address]) => ({
+    accountId,
+    mailboxId: null,
+    prefix: traceHeader(facts, address),
+    flags: 0,
+    keywords: [],
+  }));
 }

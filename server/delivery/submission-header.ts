@@ -1,6 +1,7 @@
 /**
  * What a submission server does to the header of a message from one of its own users (RFC 6409 section 8): adds
- * Date and Message-ID where they are missing (sections 8.2 and 8.3) and takes Bcc out (RFC 5322 section 3.6.3).
+ * Date and Message-ID where they are missing (sections 8.2 and 8.3), takes Bcc out (RFC 5322 section 3.6.3), and
+ * Return-Path, which only the last server writes (RFC 5321 section 4.4).
  */
 import { GrowingBuffer } from '#server/mime/growing-buffer.ts';
 import { noBytes, type ByteFilter } from './byte-filter.ts';
@@ -20,6 +21,7 @@ export type AddedFields = { readonly date: Date; readonly messageIdLeft: string;
 const emptyLine = Buffer.from('\r\n\r\n');
 const fieldName = /^([!-9;-~]+)[ \t]*:/;
 const blindNames: ReadonlySet<string> = new Set(['bcc', 'resent-bcc']);
+const droppedNames: ReadonlySet<string> = new Set([...blindNames, 'return-path']);
 
 export class SubmissionHeader implements ByteFilter {
   readonly #added: AddedFields;
@@ -27,9 +29,15 @@ export class SubmissionHeader implements ByteFilter {
   #held: GrowingBuffer | null = new GrowingBuffer();
   /** Only while a large header goes by. */
   #long: LongHeader | null = null;
+  #blindFields = '';
 
   constructor(added: AddedFields) {
     this.#added = added;
+  }
+
+  /** The Bcc fields of a header that was held back, with CRLFs. A binary string. */
+  get blindFields(): string {
+    return this.#blindFields;
   }
 
   push(chunk: Buffer): Buffer {
@@ -67,14 +75,17 @@ export class SubmissionHeader implements ByteFilter {
     const names = new Set<string>();
     const kept: string[] = [];
     let isDropping = false;
+    let isBlind = false;
     // Latin-1 keeps each byte as it is.
     for (const line of header.toString('latin1').split(/(?<=\r\n)/)) {
       if (!isContinuation(line)) {
         const name = nameOf(line);
         names.add(name);
-        isDropping = blindNames.has(name);
+        isDropping = droppedNames.has(name);
+        isBlind = blindNames.has(name);
       }
       if (!isDropping) kept.push(line);
+      else if (isBlind) this.#blindFields += line;
     }
     const { date, messageIdLeft, messageIdRight } = this.#added;
     const added: string[] = [];
@@ -133,7 +144,7 @@ class LongHeader {
   }
 
   #take(piece: string, kept: string[]): void {
-    if (!this.#isInLine && !isContinuation(piece)) this.#isDropping = blindNames.has(nameOf(piece));
+    if (!this.#isInLine && !isContinuation(piece)) this.#isDropping = droppedNames.has(nameOf(piece));
     if (!this.#isDropping) kept.push(piece);
   }
 }

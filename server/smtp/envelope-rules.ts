@@ -1,34 +1,59 @@
 /** What MAIL and RCPT are answered (RFC 5321 sections 3.3 and 3.6), thrown as SmtpRefusal or MailError. */
 import type { SMTPServerAddress, SMTPServerSession } from 'smtp-server';
+import type { Clock } from '#shared/base/clock.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import { formatAddress, parseAddress } from '#shared/text/address.ts';
 import type { RecipientDirectory, RecipientVerdict } from '#server/mail/ports.ts';
+import {
+  mailOptionNames,
+  mailOptions,
+  recipientOptionNames,
+  recipientOptions,
+  type Parameters,
+} from '#server/submission/mail-options.ts';
+import { SubmissionRefusal } from '#server/submission/submission-fault.ts';
+import type { InboundReports } from '#server/bounce/inbound-reports.ts';
 import { recipientReply, replies, SmtpRefusal } from './fault-to-reply.ts';
 import type { SmtpOptions } from './smtp-options.ts';
 import { readAddress, transactionOf, userOf } from './transaction.ts';
 
 // RFC 1870, RFC 6152, RFC 6531, RFC 4954 section 5 (its value is nobody's identity here and is not used).
-const mailParameters = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'AUTH']);
+const mailParameters: readonly string[] = ['SIZE', 'BODY', 'SMTPUTF8', 'AUTH'];
 
 type Resolved = { readonly address: string; readonly verdict: RecipientVerdict };
+
+export type EnvelopeServices = {
+  readonly directory: RecipientDirectory;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Null: mail goes nowhere else. */
+  readonly submission: object | null;
+  /** Null: no address is a return path of ours. */
+  readonly reports: Pick<InboundReports, 'find'> | null;
+};
 
 export class EnvelopeRules {
   readonly #directory: RecipientDirectory;
   readonly #options: SmtpOptions;
   readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #sendsOut: boolean;
+  readonly #reports: EnvelopeServices['reports'];
 
-  constructor(directory: RecipientDirectory, options: SmtpOptions, logger: Logger) {
+  constructor({ directory, logger, clock, submission, reports }: EnvelopeServices, options: SmtpOptions) {
     this.#directory = directory;
     this.#options = options;
     this.#logger = logger;
+    this.#clock = clock;
+    this.#sendsOut = submission !== null;
+    this.#reports = reports;
   }
 
   async checkMail(given: SMTPServerAddress, session: SMTPServerSession): Promise<void> {
-    if (Object.keys(given.args || {}).some((name) => !mailParameters.has(name))) {
-      throw new SmtpRefusal(replies.unknownParameter);
-    }
+    const parameters = this.#parameters(given, [...mailParameters, ...(this.#hasExtensions ? mailOptionNames : [])]);
     const transaction = transactionOf(session);
-    const size = given.args ? given.args['SIZE'] : undefined;
+    transaction.options = mailOptions(parameters, this.#clock.now(), session.secure);
+    const size = parameters['SIZE'];
     transaction.declaredBytes = typeof size === 'string' ? Number(size) : 0;
     // RFC 5321 section 4.5.5: <> is the sender of what must not be answered.
     if (given.address !== '') {
@@ -42,8 +67,7 @@ export class EnvelopeRules {
   }
 
   async checkRecipient(given: SMTPServerAddress, session: SMTPServerSession): Promise<void> {
-    // NOTIFY and ORCPT belong to DSN (RFC 3461), which is not announced.
-    if (given.args) throw new SmtpRefusal(replies.unknownParameter);
+    const asked = recipientOptions(this.#parameters(given, this.#hasExtensions ? recipientOptionNames : []));
     const transaction = transactionOf(session);
     const { address, verdict } =
       given.address.toLowerCase() === 'postmaster'
@@ -51,6 +75,8 @@ export class EnvelopeRules {
         : await this.#resolve(given.address, session, transaction.declaredBytes);
     switch (verdict.kind) {
       case 'local':
+        // It would be there before its time.
+        if (transaction.options.holdUntil !== null) throw new SubmissionRefusal({ kind: 'held-local' });
         // An alias may stand for many: the bound is on what one transaction would write.
         if (
           transaction.recipients.size > 0 &&
@@ -62,14 +88,35 @@ export class EnvelopeRules {
         return;
       case 'remote': {
         const isUser = this.#options.kind === 'submission' || userOf(session) !== null;
-        throw new SmtpRefusal(isUser ? replies.cannotSendOut : replies.relayingDenied);
+        if (!isUser) throw new SmtpRefusal(replies.relayingDenied);
+        if (!this.#sendsOut) throw new SmtpRefusal(replies.cannotSendOut);
+        transaction.remote.set(address, { address, ...asked });
+        return;
       }
       default:
         throw new SmtpRefusal(recipientReply(verdict));
     }
   }
+
+  /** Submission's extensions are announced where mail is handed in. */
+  get #hasExtensions(): boolean {
+    return this.#sendsOut && this.#options.kind === 'submission';
+  }
+
+  #parameters({ args }: SMTPServerAddress, known: readonly string[]): Parameters {
+    const parameters = (args || {}) as Parameters;
+    if (Object.keys(parameters).some((name) => !known.includes(name))) throw new SmtpRefusal(replies.unknownParameter);
+    return parameters;
+  }
+
   async #resolve(text: string, session: SMTPServerSession, declaredBytes: number): Promise<Resolved> {
     const address = formatAddress(readAddress(text, session, replies.badRecipient));
+    const bounce = (await this.#reports?.find(address)) ?? null;
+    if (bounce !== null) {
+      // A bounce goes to who sent the message.
+      transactionOf(session).sent.push(bounce.sent);
+      return { address, verdict: await this.#directory.resolveRecipient(bounce.address, declaredBytes) };
+    }
     return { address, verdict: await this.#directory.resolveRecipient(address, declaredBytes) };
   }
 

@@ -5,6 +5,7 @@
 import { MailError, type MailFault } from '#server/mail/mail-error.ts';
 import type { RecipientVerdict } from '#server/mail/ports.ts';
 import type { ContentVerdict } from '#server/delivery/content-rules.ts';
+import { submissionReply, SubmissionRefusal } from '#server/submission/submission-fault.ts';
 import { unreachable } from '#shared/base/unreachable.ts';
 
 export type Reply = { readonly code: number; readonly status: string; readonly text: string };
@@ -121,5 +122,6 @@ export function faultReply(fault: MailFault): Reply {
 /** Null: a bug of ours, to be logged and answered with `internalError`. */
 export function errorReply(error: unknown): Reply | null {
   if (error instanceof SmtpRefusal) return error.reply;
+  if (error instanceof SubmissionRefusal) return submissionReply(error.fault);
   return error instanceof MailError ? faultReply(error.fault) : null;
 }

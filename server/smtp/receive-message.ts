@@ -8,7 +8,10 @@ import type { MailStore } from '#server/mail/ports.ts';
 import type { Spool, SpoolArea } from '#server/wire/spool.ts';
 import type { ByteFilter } from '#server/delivery/byte-filter.ts';
 import { judgeContent } from '#server/delivery/content-rules.ts';
+import type { InboundReports } from '#server/bounce/inbound-reports.ts';
 import { deliverMessage } from '#server/delivery/deliver-message.ts';
+import type { Accepted } from '#server/mail/outbound-ports.ts';
+import type { Submission } from '#server/submission/submit.ts';
 import { LineNormaliser } from '#server/delivery/line-normaliser.ts';
 import { maxAddedHeaderBytes, SubmissionHeader } from '#server/delivery/submission-header.ts';
 import type { TraceFacts, TransmissionType } from '#server/delivery/trace-header.ts';
@@ -18,6 +21,10 @@ import { transactionOf, userOf, type Transaction } from './transaction.ts';
 
 export type ReceiveServices = {
   readonly store: MailStore;
+  /** Takes what our users hand in; null: as from anybody else, and nothing goes to other systems. */
+  readonly submission: Submission | null;
+  /** Learns from reports that come in; null: nobody does. */
+  readonly reports: InboundReports | null;
   readonly spools: SpoolArea;
   readonly clock: Clock;
   readonly metrics: Metrics;
@@ -27,6 +34,9 @@ export type ReceiveServices = {
 export class MessageCut extends Error {
   override readonly name = 'MessageCut';
 }
+
+/** The message's id in the log, and the ids under which it waits to go out. */
+export type Received = { readonly id: string; readonly queued: Accepted['queued'] };
 
 /**
  * Reads one message and stores it. Resolves with its id when it is committed for every recipient; refuses with
@@ -38,22 +48,15 @@ export async function receiveMessage(
   services: ReceiveServices,
   options: SmtpOptions,
   log: Logger,
-): Promise<string> {
+): Promise<Received> {
   const { clock, metrics, spools, store } = services;
   const id = newLogId();
   const transaction = transactionOf(session);
   const isSubmission = options.kind === 'submission' || userOf(session) !== null;
   const filters: ByteFilter[] = [];
   if (options.normaliseLineEndings) filters.push(new LineNormaliser());
-  if (isSubmission) {
-    filters.push(
-      new SubmissionHeader({
-        date: clock.now(),
-        messageIdLeft: `${id}.${newLogId()}`,
-        messageIdRight: options.hostname,
-      }),
-    );
-  }
+  const header = isSubmission ? submissionHeader(id, options, clock) : null;
+  if (header !== null) filters.push(header);
   await using spool = spools.createSpool(options.maxMessageBytes + (isSubmission ? maxAddedHeaderBytes : 0));
   await readInto(stream, filters, spool);
   const endedAt = clock.monotonicMs();
@@ -66,7 +69,7 @@ export async function receiveMessage(
       message: id,
       bytes: spool.size,
       sender: transaction.sender,
-      recipients: transaction.recipients.size,
+      recipients: transaction.recipients.size + transaction.remote.size,
     },
     'message received',
   );
@@ -75,9 +78,24 @@ export async function receiveMessage(
     const verdict = judgeContent(message.index);
     if (verdict.kind === 'refuse') throw new SmtpRefusal(contentReply(verdict.reason));
     const facts = traceFacts(id, session, transaction, options, clock.now());
-    const stored = await deliverMessage(store, message, [...transaction.recipients.values()].flat(), facts);
-    log.info({ event: 'msg.stored', message: id, blob: message.hash, mailboxes: stored.length }, 'message stored');
-    return id;
+    const local = [...transaction.recipients.values()].flat();
+    const { delivered, queued } =
+      isSubmission && services.submission !== null
+        ? await services.submission.submit({
+            message,
+            accountId: userOf(session)?.accountId ?? null,
+            facts,
+            local,
+            remote: [...transaction.remote.values()],
+            options: transaction.options,
+            isSmtpUtf8: session.envelope.smtpUtf8 === true,
+            blindFields: header?.blindFields ?? '',
+          })
+        : { delivered: await deliverMessage(store, message, local, facts), queued: [] };
+    const about = { message: id, blob: message.hash, mailboxes: delivered.length, queued: queued.map(String) };
+    log.info({ event: 'msg.stored', ...about }, 'message stored');
+    if (!isSubmission) await services.reports?.learn(message, transaction.sent, log);
+    return { id, queued };
   } catch (error) {
     const { code, status } = errorReply(error) ?? replies.internalError;
     log.info({ event: 'msg.refused', message: id, code, status }, 'message not stored');
@@ -85,6 +103,14 @@ export async function receiveMessage(
   } finally {
     metrics.smtpDataSeconds.observe({ listener }, (clock.monotonicMs() - endedAt) / 1000);
   }
+}
+
+function submissionHeader(id: string, { hostname }: SmtpOptions, clock: Clock): SubmissionHeader {
+  return new SubmissionHeader({
+    date: clock.now(),
+    messageIdLeft: `${id}.${newLogId()}`,
+    messageIdRight: hostname,
+  });
 }
 
 /** Rejects with MessageCut when the stream ends early; another error of ours is told only at the end of the message. */
@@ -143,7 +169,7 @@ function traceFacts(
     tls: tlsOptions ? { version: tlsOptions.version, cipher: tlsOptions.name } : null,
     receivedAt,
     sender: transaction.sender,
-    recipients: [...transaction.recipients.keys()],
+    recipients: [...transaction.recipients.keys(), ...transaction.remote.keys()],
   };
 }
 

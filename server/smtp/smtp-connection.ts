@@ -34,6 +34,8 @@ export class SmtpConnection extends SMTPConnection {
   readonly #listener: SmtpServer;
   /** Says that AUTH, or the line that answered a challenge, has been dealt with. */
   #authDone: (() => void) | null = null;
+  /** To be told with the reply to EHLO that is on its way. */
+  #extensions: readonly string[] = [];
   #isDraining = false;
   #isTimingOut = false;
   #commands = 0;
@@ -117,6 +119,7 @@ export class SmtpConnection extends SMTPConnection {
       // RFC 3207 section 4: before TLS that is what is missing first.
       super.send(code, replyText(replies.startTlsFirst), false);
     } else {
+      if (code === 250 && Array.isArray(data)) data = [...data, ...this.#extensions];
       super.send(code, data, typeof data === 'string' && startsWithStatus.test(data) ? false : context);
     }
     this.#judge(code);
@@ -144,7 +147,9 @@ export class SmtpConnection extends SMTPConnection {
     if (!isAuthUsable) this.session.disabledCommands = [...disabledCommands, 'AUTH'];
     // The library announces one list for all of its connections, and reads it right here.
     this._server.options.authMethods = [...this.#mechanisms()];
+    this.#extensions = this.#listener.extensions(this.secure);
     super.handler_EHLO(command, callback);
+    this.#extensions = [];
     if (!isAuthUsable) delete this.session.disabledCommands;
   }
 

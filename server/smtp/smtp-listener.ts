@@ -10,7 +10,7 @@ import type { Authenticator } from '#server/accounts/authenticator.ts';
 import { EnvelopeRules } from './envelope-rules.ts';
 import { errorReply, replies, SmtpRefusal } from './fault-to-reply.ts';
 import { logIn } from './login.ts';
-import { MessageCut, receiveMessage, type ReceiveServices } from './receive-message.ts';
+import { MessageCut, receiveMessage, type Received, type ReceiveServices } from './receive-message.ts';
 import type { SmtpOptions } from './smtp-options.ts';
 import { trafficOf } from './smtp-connection.ts';
 import { SmtpServer } from './smtp-server.ts';
@@ -61,7 +61,7 @@ class LibraryListener implements SmtpListener {
         (error: unknown) => ({ user: null, refusal: this.#refusal(error, session, 'AUTH') }),
       ),
     );
-    this.#rules = new EnvelopeRules(services.directory, options, services.logger);
+    this.#rules = new EnvelopeRules(services, options);
     this.#bind();
   }
 
@@ -129,10 +129,10 @@ class LibraryListener implements SmtpListener {
     const { metrics } = this.#services;
     const listener = this.#options.name;
     try {
-      const id = await receiveMessage(stream, session, this.#services, this.#options, this.#log(session));
+      const received = await receiveMessage(stream, session, this.#services, this.#options, this.#log(session));
       metrics.smtpTransactions.inc({ listener, outcome: 'accepted' });
       metrics.smtpReplies.inc({ listener, verb: 'DATA', class: '2' });
-      done(null, `2.0.0 Stored as ${id}`);
+      done(null, `2.0.0 ${receivedText(received)}`);
     } catch (error) {
       if (error instanceof MessageCut) {
         metrics.smtpTransactions.inc({ listener, outcome: 'aborted' });
@@ -195,6 +195,11 @@ class LibraryListener implements SmtpListener {
   #log(session: SMTPServerSession): Logger {
     return this.#logs.get(session) ?? silentLogger;
   }
+}
+
+function receivedText({ id, queued }: Received): string {
+  const [first] = queued;
+  return first === undefined ? `Stored as ${id}` : `Stored as ${id}, queued as q${first}`;
 }
 
 /** Version and cipher; null in clear. Known after STARTTLS too. */

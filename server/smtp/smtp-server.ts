@@ -2,12 +2,15 @@
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { SMTPServer, type SMTPServerSession } from 'smtp-server';
+import type { Clock } from '#shared/base/clock.ts';
 import { networkOf } from '#shared/base/ip-network.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import type { Authenticator } from '#server/accounts/authenticator.ts';
 import type { SaslDialogue } from '#server/accounts/sasl-login.ts';
 import type { RecipientDirectory } from '#server/mail/ports.ts';
+import { extensionLines } from '#server/submission/mail-options.ts';
+import type { Submission } from '#server/submission/submit.ts';
 import type { TlsContext } from '#server/wire/tls-context.ts';
 import { replies, replyText, type SmtpRefusal } from './fault-to-reply.ts';
 import type { AuthCommand } from './login.ts';
@@ -19,6 +22,8 @@ import type { SmtpUser } from './transaction.ts';
 const refusalLingerMs = 1000;
 
 export type SmtpServerServices = {
+  readonly submission: Submission | null;
+  readonly clock: Clock;
   readonly authenticator: Authenticator;
   readonly directory: Pick<RecipientDirectory, 'expectRecipients'>;
   readonly tls: TlsContext;
@@ -68,6 +73,12 @@ export class SmtpServer extends SMTPServer {
   destroyAll(): void {
     for (const socket of this._pendingSockets.values()) socket.destroy();
     for (const connection of this.#connections()) connection.destroy();
+  }
+
+  /** What EHLO announces beside the library's own. */
+  extensions(isSecure: boolean): readonly string[] {
+    const { submission, clock } = this.#services;
+    return submission !== null && this.#options.kind === 'submission' ? extensionLines(clock.now(), isSecure) : [];
   }
 
   get authenticator(): Authenticator {

@@ -1,7 +1,10 @@
 import type { SMTPServerEnvelope, SMTPServerSession } from 'smtp-server';
 import { parseAddress, type MailAddress } from '#shared/text/address.ts';
 import type { AccountId } from '#shared/base/ids.ts';
+import type { SentMessage } from '#server/bounce/bounce-address.ts';
 import type { Recipient } from '#server/delivery/deliver-message.ts';
+import type { NewRecipient } from '#server/mail/outbound-ports.ts';
+import { noMailOptions, type MailOptions } from '#server/submission/mail-options.ts';
 import { replies, SmtpRefusal, type Reply } from './fault-to-reply.ts';
 
 const ascii = /^[\x00-\x7f]*$/;
@@ -14,6 +17,11 @@ export class Transaction {
   sender = '';
   /** Accounts by recipient address, as it was accepted. */
   readonly recipients = new Map<string, readonly Recipient[]>();
+  /** Addresses elsewhere, by themselves. */
+  readonly remote = new Map<string, NewRecipient>();
+  /** Messages of ours whose return path is among the recipients. */
+  readonly sent: SentMessage[] = [];
+  options: MailOptions = noMailOptions;
   readonly #accountIds = new Set<AccountId>();
   /** Bytes that MAIL declared with SIZE, 0 where it didn't. */
   declaredBytes = 0;

@@ -2,7 +2,8 @@
 import { sql } from 'kysely';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import { resolveRecipient } from '#shared/directory/resolve-recipient.ts';
-import { canonicalAddress, formatAddress, parseAddress } from '#shared/text/address.ts';
+import type { AccountId } from '#shared/base/ids.ts';
+import { canonicalAddress, formatAddress, parseAddress, type MailAddress } from '#shared/text/address.ts';
 import type { RecipientDirectory } from '#server/mail/ports.ts';
 import { directoryFault } from './directory-fault.ts';
 import { isSenderOf, recipientVerdict } from './directory-verdict.ts';
@@ -33,10 +34,35 @@ export function createPgDirectory(database: PostgresDatabase): RecipientDirector
       const address = parseAddress(text);
       if (!address) return false;
       const { facts, accounts } = await recipients.read(canonicalAddress(address));
-      return isSenderOf(accountId, resolveRecipient(address, facts), accounts);
+      if (isSenderOf(accountId, resolveRecipient(address, facts), accounts)) return true;
+      return isMemberThatSends(database, accountId, canonicalAddress(address));
     },
     [Symbol.asyncDispose]: () => recipients[Symbol.asyncDispose](),
   };
+}
+
+/** By an alias whose members may send as it, of which an address of the account is one. */
+async function isMemberThatSends(
+  { db }: PostgresDatabase,
+  accountId: AccountId,
+  { localPart, domain }: MailAddress,
+): Promise<boolean> {
+  try {
+    const { rows } = await sql`/*alias-sender*/
+      select from domain_name
+        join domain on domain.id = domain_name.domain_id and domain.retained_at is null and not domain.suspended
+        join address on address.domain_id = domain.id and address.local_part = ${localPart}
+        join alias on alias.id = address.alias_id and alias.send_as and alias.retained_at is null
+        join alias_member member on member.alias_id = alias.id
+        join domain_name own_name on own_name.name = member.domain_name
+        join address own on own.domain_id = own_name.domain_id and own.local_part = member.local_part
+        join account on account.id = own.account_id and account.retained_at is null and not account.suspended
+        where domain_name.name = ${domain} and account.id = ${accountId}
+        limit 1`.execute(db);
+    return rows.length > 0;
+  } catch (error) {
+    throw directoryFault(error);
+  }
 }
 
 const postmaster = 'postmaster';

@@ -188,6 +188,23 @@ export const addressType: ValueType<string> = {
   print: (address) => address,
 };
 
+/** Null: `off`, no limit. */
+export const limitType: ValueType<number | null> = {
+  name: 'number or `off`',
+  parse(text) {
+    if (text === 'off') return good(null);
+    return /^\d{1,9}$/.test(text) ? good(Number(text)) : write('a whole number, or off');
+  },
+  print: (limit) => (limit === null ? 'off' : String(limit)),
+};
+
+/** One line of text. */
+export const textType: ValueType<string> = {
+  name: 'text',
+  parse: (text) => (/^[^\x00-\x1f\x7f]{1,1000}$/.test(text) ? good(text) : write('one line of text')),
+  print: (text) => text,
+};
+
 /** One line of text. */
 export const textType: ValueType<string> = {
   name: 'text',

@@ -21,6 +21,8 @@ export type Sealed = { readonly keyId: string; readonly bytes: Buffer };
 export interface Keyring {
   /** The key that `seal` uses. */
   readonly activeId: string;
+  /** Of all keys, the active one among them. */
+  readonly ids: readonly string[];
   seal(plain: Buffer, context: string): Sealed;
   /** Throws where the key is not here, or anything of the three was changed. */
   open(sealed: Sealed, context: string): Buffer;
@@ -55,6 +57,7 @@ export function createKeyring(keys: ReadonlyMap<string, Buffer>, active: string)
   };
   return {
     activeId: active,
+    ids: [...keys.keys()],
     seal: (plain, context) => {
       const nonce = randomBytes(nonceBytes);
       const sealing = createCipheriv(cipher, activeKey, nonce).setAAD(Buffer.from(context));

@@ -9,6 +9,8 @@ import { systemClock } from '#shared/base/clock.ts';
 import type { AccountId } from '#shared/base/ids.ts';
 import { createLogger } from '#shared/observe/logger.ts';
 import { createMetrics, type Metrics } from '#shared/observe/metrics.ts';
+import type { InboundReports } from '#server/bounce/inbound-reports.ts';
+import type { Submission } from '#server/submission/submit.ts';
 import { noFurtherMechanisms, type Authenticator } from '#server/accounts/authenticator.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { MailStore, RecipientDirectory } from '#server/mail/ports.ts';
@@ -41,6 +43,8 @@ export type BenchOverrides = {
   readonly store?: (store: MemoryMailStore) => MailStore;
   readonly directory?: Partial<RecipientDirectory>;
   readonly maxSpoolMemoryBytes?: number;
+  readonly submission?: Submission;
+  readonly reports?: InboundReports;
 };
 
 const password = 'correct horse';
@@ -82,6 +86,8 @@ export async function openBench(overrides: BenchOverrides = {}): Promise<Bench> 
       }),
       directory: { ...directoryOf(alice, bob), ...overrides.directory },
       authenticator: authenticatorOf(alice),
+      submission: overrides.submission ?? null,
+      reports: overrides.reports ?? null,
     },
   );
   await listener.start();

@@ -1,0 +1,119 @@
+/** Addresses that a domain of ours sends nothing to, since they bounce, complained, or an administrator says so. */
+import { sql, type Kysely } from 'kysely';
+import type { Database } from '#shared/db/schema.ts';
+import { canonicalAddress, formatAddress, parseAddress } from '#shared/text/address.ts';
+import type { RecipientOutcome, Suppression } from '#server/mail/outbound-ports.ts';
+
+export type SuppressionOrigin = 'bounce' | 'complaint' | 'manual';
+
+export type SuppressionRow = {
+  readonly domain: string;
+  readonly address: string;
+  readonly origin: SuppressionOrigin;
+  readonly reason: string;
+  readonly hits: number;
+  readonly since: Date;
+  /** Null: until it is removed. */
+  readonly expiresAt: Date | null;
+};
+
+export type NewSuppression = Pick<SuppressionRow, 'domain' | 'address' | 'origin' | 'reason'>;
+
+export interface SuppressionList extends Suppression {
+  /** By domain and address, `after` exclusive; what has expired is left out. */
+  list(domain: string | null, after: string | null, limit: number): Promise<readonly SuppressionRow[]>;
+  /** A bounce holds for 30 days, the second of one address for a year; the others until they are removed. */
+  add(entry: NewSuppression): Promise<void>;
+  /** False: it was not there. */
+  remove(domain: string, address: string): Promise<boolean>;
+}
+
+/** What a server that refuses for one of these says of the address itself, not of the message or of us. */
+const hardCategories: ReadonlySet<string> = new Set(['no-such-user', 'mailbox-disabled']);
+
+const firstDays = 30;
+const laterDays = 365;
+
+export function createSuppressionList(db: Kysely<Database>): SuppressionList {
+  const add = async (entry: NewSuppression): Promise<void> => {
+    await addEntry(db, entry);
+  };
+  return {
+    async suppressed(domain, addresses) {
+      const keys = new Map(addresses.map((address) => [address, addressKey(address)]));
+      const { rows } = await sql<{ readonly address: string; readonly reason: string }>`/*suppressed*/
+        select address, origin || ': ' || reason as reason from suppression
+          where domain = ${domain} and address = any (${[...new Set(keys.values())]}::text[])
+            and (expires_at is null or expires_at > now())`.execute(db);
+      const found = new Map(rows.map(({ address, reason }) => [address, reason]));
+      const reasons = new Map<string, string>();
+      for (const [address, key] of keys) {
+        const reason = found.get(key);
+        if (reason !== undefined) reasons.set(address, `on the suppression list of ${domain} (${reason})`);
+      }
+      return reasons;
+    },
+    async learn(settled) {
+      for (const { message, recipient, outcome } of settled) {
+        // What nobody of ours sent says nothing of the domain's own addressees.
+        if (message.origin !== 'submission' || !isHard(outcome)) continue;
+        const { code, text } = outcome.facts.reply;
+        const reason = `${code ?? ''} ${text}`.trim().slice(0, 300);
+        await add({ domain: message.domain, address: recipient.address, origin: 'bounce', reason });
+      }
+    },
+    add,
+    async remove(domain, address) {
+      const removed = await db
+        .deleteFrom('suppression')
+        .where('domain', '=', domain)
+        .where('address', '=', addressKey(address))
+        .returning('address')
+        .execute();
+      return removed.length > 0;
+    },
+    list: (domain, after, limit) => list(db, domain, after, limit),
+  };
+}
+
+function isHard(outcome: RecipientOutcome): boolean {
+  return outcome.kind === 'never' && outcome.facts.reply.code !== null && hardCategories.has(outcome.category);
+}
+
+async function addEntry(db: Kysely<Database>, { domain, address, origin, reason }: NewSuppression): Promise<void> {
+  const days = origin === 'bounce' ? firstDays : null;
+  // A row that is told of again within the hour is the same bounce, heard twice: from the server and from its report.
+  await sql`/*suppress*/
+    insert into suppression as s (domain, address, origin, reason, expires_at)
+      values (${domain}, ${addressKey(address)}, ${origin}, ${reason}, now() + make_interval(days => ${days}::int))
+    on conflict (domain, address) do update set
+      hits = s.hits + 1, reason = excluded.reason, since = now(),
+      origin = case when s.origin = 'bounce' then excluded.origin else s.origin end,
+      expires_at = case when s.origin <> 'bounce' or excluded.origin <> 'bounce' then null
+        else now() + make_interval(days => ${laterDays}::int) end
+      where excluded.origin <> 'bounce' or s.since < now() - interval '1 hour'`.execute(db);
+}
+
+async function list(
+  db: Kysely<Database>,
+  domain: string | null,
+  after: string | null,
+  limit: number,
+): Promise<readonly SuppressionRow[]> {
+  let query = db
+    .selectFrom('suppression')
+    .selectAll()
+    .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', sql<Date>`now()`)]));
+  if (domain !== null) query = query.where('domain', '=', domain);
+  if (after !== null) query = query.where(sql<boolean>`domain || ' ' || address > ${after}`);
+  const rows = await query
+    .orderBy(sql`domain || ' ' || address`)
+    .limit(limit)
+    .execute();
+  return rows.map(({ expires_at: expiresAt, ...row }) => ({ ...row, expiresAt }));
+}
+
+function addressKey(address: string): string {
+  const parsed = parseAddress(address);
+  return parsed === null ? address.toLowerCase() : formatAddress(canonicalAddress(parsed));
+}

@@ -1,0 +1,75 @@
+/** What our users send and what comes back of it, put together: rules, limits, signatures, bounces, suppression. */
+import type { Clock } from '#shared/base/clock.ts';
+import type { AccountId } from '#shared/base/ids.ts';
+import type { ServerConfig } from '#shared/config/server-config.ts';
+import type { PostgresDatabase } from '#shared/db/client.ts';
+import type { Keyring } from '#shared/directory/keyring.ts';
+import { formatAddress } from '#shared/text/address.ts';
+import { createBounceAddresses } from './bounce/bounce-address.ts';
+import { createInboundReports, type InboundReports } from './bounce/inbound-reports.ts';
+import { createNotices, type NoticesOptions } from './bounce/notices.ts';
+import { createReplyRules } from './bounce/reply-rules.ts';
+import { createSuppressionList, type SuppressionList } from './bounce/suppression.ts';
+import type { MailAcceptor, Notices, ReplyRules } from './mail/outbound-ports.ts';
+import type { RecipientDirectory } from './mail/ports.ts';
+import { createSigner } from './signing/dkim-signer.ts';
+import { SigningKeys } from './signing/signing-keys.ts';
+import { directoryFault } from './store/directory-fault.ts';
+import { createSendingLimits } from './submission/sending-limits.ts';
+import { createSubmission, type Submission } from './submission/submit.ts';
+
+export type SendingParts = {
+  readonly config: ServerConfig;
+  readonly clock: Clock;
+  readonly database: PostgresDatabase;
+  readonly keyring: Keyring;
+  readonly directory: RecipientDirectory;
+  readonly createSpool: NoticesOptions['createSpool'];
+};
+
+export interface SendingService {
+  readonly reports: InboundReports;
+  readonly notices: Notices;
+  readonly rules: ReplyRules;
+  readonly suppression: SuppressionList;
+  openSubmission(acceptor: MailAcceptor): Submission;
+}
+
+export function createSendingService(parts: SendingParts): SendingService {
+  const { config, clock, database, keyring, directory, createSpool } = parts;
+  const addresses = createBounceAddresses(keyring, clock);
+  const suppression = createSuppressionList(database.db);
+  return {
+    reports: createInboundReports({ addresses, suppression, addressOf: (id) => addressOf(database, id) }),
+    notices: createNotices({ hostname: config.hostname, clock, createSpool }),
+    rules: createReplyRules(),
+    suppression,
+    openSubmission: (acceptor) =>
+      createSubmission({
+        acceptor,
+        directory,
+        limits: createSendingLimits(database.db, {
+          hour: config.sendingPerHour,
+          day: config.sendingPerDay,
+          new: config.newRecipientsPerDay,
+        }),
+        signer: createSigner(new SigningKeys(database.db, keyring, clock), clock),
+        bounceAddresses: config.bounceAddresses ? addresses : null,
+      }),
+  };
+}
+
+async function addressOf({ db }: PostgresDatabase, accountId: AccountId): Promise<string | null> {
+  try {
+    const row = await db
+      .selectFrom('account')
+      .innerJoin('domain', 'domain.id', 'account.domain_id')
+      .select(['account.local_part', 'domain.name'])
+      .where('account.id', '=', accountId)
+      .where('account.retained_at', 'is', null)
+      .executeTakeFirst();
+    return row === undefined ? null : formatAddress({ localPart: row.local_part, domain: row.name });
+  } catch (error) {
+    throw directoryFault(error);
+  }
+}

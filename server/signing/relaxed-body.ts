@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+
+/** A line that is longer is hashed in pieces. */
+const maxHeldLength = 64 * 1024;
+
+/** The body hash of RFC 6376 section 3.7 with the relaxed canonicalisation of section 3.4.4. Bytes come in any pieces. */
+export class RelaxedBody {
+  readonly #hash = createHash('sha256');
+  /** The present line, as far as it has come. Latin-1 keeps each byte as it is. */
+  #held = '';
+  /** Line breaks that count only where something follows. */
+  #breaks = 0;
+  #isEmpty = true;
+
+  push(chunk: Buffer): void {
+    const text = this.#held + chunk.toString('latin1');
+    const end = text.lastIndexOf('\r\n') + 2;
+    if (end > 1) this.#lines(text.slice(0, end));
+    this.#held = end > 1 ? text.slice(end) : text;
+    if (this.#held.length <= maxHeldLength) return;
+    // White space at the end may go on, or turn out to be the end of the line.
+    const cut = this.#held.length - (/[ \t\r]*$/.exec(this.#held.slice(-1000))?.[0].length ?? 0);
+    this.#emit(reduce(this.#held.slice(0, cut)));
+    this.#held = this.#held.slice(cut);
+  }
+
+  /** In base64. */
+  digest(): string {
+    const rest = reduce(this.#held).replace(/ $/, '');
+    if (rest !== '') this.#emit(rest);
+    if (!this.#isEmpty) this.#hash.update('\r\n');
+    return this.#hash.digest('base64');
+  }
+
+  #lines(text: string): void {
+    const reduced = reduce(text).replaceAll(' \r\n', '\r\n');
+    let end = reduced.length;
+    while (reduced.startsWith('\r\n', end - 2)) end -= 2;
+    if (end > 0) this.#emit(reduced.slice(0, end));
+    this.#breaks += (reduced.length - end) / 2;
+  }
+
+  #emit(text: string): void {
+    if (this.#breaks > 0) this.#hash.update('\r\n'.repeat(this.#breaks));
+    this.#breaks = 0;
+    this.#isEmpty = false;
+    this.#hash.update(text, 'latin1');
+  }
+}
+
+function reduce(text: string): string {
+  // Most of a large message is base64, without any.
+  return text.includes(' ') || text.includes('\t') ? text.replaceAll(/[ \t]+/g, ' ') : text;
+}

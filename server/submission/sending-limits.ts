@@ -1,0 +1,124 @@
+/** How much an account and its domain may send, counted in Postgres for all processes together (0008-sending.sql). */
+import { sql, type Kysely } from 'kysely';
+import type { AccountId, MailboxId } from '#shared/base/ids.ts';
+import { classifyPgError } from '#shared/db/pg-error.ts';
+import type { Database } from '#shared/db/schema.ts';
+import { MailError } from '#server/mail/mail-error.ts';
+import { SubmissionRefusal, type LimitKind } from './submission-fault.ts';
+
+/** Of an account without limits of its own; null: none. */
+export type DefaultLimits = Readonly<Record<LimitKind, number | null>>;
+
+type Limit = {
+  readonly scope: 'account' | 'domain';
+  readonly subject: string;
+  readonly kind: LimitKind;
+  readonly most: number;
+};
+
+/** An account that sends. */
+export type SendingAccount = {
+  /** Its domain's own name. */
+  readonly domain: string;
+  readonly recipientsPerMessage: number | null;
+  /** Where a copy of what it sends goes; null: nowhere. */
+  readonly sentMailboxId: MailboxId | null;
+  readonly limits: readonly Limit[];
+};
+
+export interface SendingLimits {
+  /** Null: there is none any more. MailError unavailable. */
+  account(accountId: AccountId): Promise<SendingAccount | null>;
+  /** Takes room for these recipients from every limit, or throws SubmissionRefusal and takes none. */
+  take(accountId: AccountId, account: SendingAccount, recipients: readonly string[]): Promise<void>;
+}
+
+type AccountRow = {
+  readonly domain: string;
+  readonly domain_id: bigint;
+  readonly account_hour: number | null;
+  readonly account_day: number | null;
+  readonly account_new: number | null;
+  readonly domain_hour: number | null;
+  readonly domain_day: number | null;
+  readonly domain_new: number | null;
+  readonly recipients_per_message: number | null;
+  readonly sent_mailbox_id: MailboxId | null;
+};
+
+export function createSendingLimits(db: Kysely<Database>, defaults: DefaultLimits): SendingLimits {
+  return {
+    async account(accountId) {
+      const { rows } = await mapped(() => accountRow(accountId).execute(db));
+      const row = rows[0];
+      if (row === undefined) return null;
+      return {
+        domain: row.domain,
+        recipientsPerMessage: row.recipients_per_message,
+        sentMailboxId: row.sent_mailbox_id,
+        limits: [...accountLimits(accountId, row, defaults), ...domainLimits(row)],
+      };
+    },
+    async take(accountId, { limits }, recipients) {
+      if (limits.length === 0 || recipients.length === 0) return;
+      const { rows } = await mapped(() => takeRoom(accountId, limits, recipients).execute(db));
+      const refused = rows[0];
+      if (refused === undefined) return;
+      const limit = limits[Number(refused.place) - 1];
+      if (limit === undefined) throw new Error(`there is no limit ${refused.place}`);
+      const retrySeconds = refused.seconds === null ? null : Number(refused.seconds);
+      throw new SubmissionRefusal({ kind: 'limit', scope: limit.scope, limit: limit.kind, retrySeconds });
+    },
+  };
+}
+
+function accountLimits(accountId: AccountId, row: AccountRow, defaults: DefaultLimits): readonly Limit[] {
+  const most = {
+    hour: row.account_hour ?? defaults.hour,
+    day: row.account_day ?? defaults.day,
+    new: row.account_new ?? defaults.new,
+  };
+  return limitsOf('account', accountId, most);
+}
+
+function domainLimits(row: AccountRow): readonly Limit[] {
+  return limitsOf('domain', row.domain_id, { hour: row.domain_hour, day: row.domain_day, new: row.domain_new });
+}
+
+const kinds: readonly LimitKind[] = ['hour', 'day', 'new'];
+
+function limitsOf(scope: Limit['scope'], id: bigint, most: DefaultLimits): readonly Limit[] {
+  return kinds.flatMap((kind) => {
+    const limit = most[kind];
+    return limit === null ? [] : [{ scope, subject: `${scope} ${id}`, kind, most: limit }];
+  });
+}
+
+function accountRow(accountId: AccountId) {
+  return sql<AccountRow>`/*sending-account*/
+    select domain.name as domain, domain.id as domain_id,
+        account.messages_per_hour as account_hour, account.messages_per_day as account_day,
+        account.new_recipients_per_day as account_new,
+        domain.messages_per_hour as domain_hour, domain.messages_per_day as domain_day,
+        domain.new_recipients_per_day as domain_new, account.recipients_per_message,
+        (select mailbox.id from mailbox where account.saves_sent and mailbox.account_id = account.id
+          and mailbox.special_use = 'Sent' order by mailbox.id limit 1) as sent_mailbox_id
+      from account join domain on domain.id = account.domain_id
+      where account.id = ${accountId} and account.retained_at is null`;
+}
+
+function takeRoom(accountId: AccountId, limits: readonly Limit[], recipients: readonly string[]) {
+  const asked = JSON.stringify(limits.map(({ subject, kind, most }) => ({ subject, kind, most })));
+  return sql<{ readonly place: bigint; readonly seconds: bigint | null }>`/*sending-take*/
+    select place, seconds from sending_take(${accountId}, ${[...recipients]}::text[], ${asked}::jsonb)`;
+}
+
+async function mapped<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw classifyPgError(error).kind === 'unavailable'
+      ? new MailError({ kind: 'unavailable' }, { cause: error })
+      : error;
+  }
+}
