@@ -205,13 +205,6 @@ export const textType: ValueType<string> = {
   print: (text) => text,
 };
 
-/** One line of text. */
-export const textType: ValueType<string> = {
-  name: 'text',
-  parse: (text) => (/^[^\x00-\x1f\x7f]{1,1000}$/.test(text) ? good(text) : write('one line of text')),
-  print: (text) => text,
-};
-
 /** https, or http to this machine. */
 export const webUrlType: ValueType<string> = {
   name: 'URL',
