@@ -7,6 +7,7 @@ import { findOutcome } from './batch-outcome.ts';
 import { int8Array } from './binary-array.ts';
 import { KeptConnection } from './kept-connection.ts';
 import { encodeBatch, storeBatchStatement, type BatchAnswer, type BatchJob } from './pg-batch.ts';
+import { encodePlainBatch, storePlainBatchStatement } from './pg-plain-batch.ts';
 
 /** Longer than the server's own statement_timeout: then the connection is dead. */
 const answerTimeoutMs = 90_000;
@@ -20,6 +21,9 @@ export const writerSettings = {
   plan_cache_mode: 'force_generic_plan',
   enable_seqscan: 'off',
   enable_bitmapscan: 'off',
+  jit: 'off',
+  // Of 4 MB, a batch of messages would be sorted on the disk.
+  work_mem: '32MB',
 };
 
 export class BatchWriter implements AsyncDisposable {
@@ -71,16 +75,26 @@ export class BatchWriter implements AsyncDisposable {
     run: (client: pg.Client, statement: pg.QueryConfig) => Promise<BatchAnswer>,
   ): Promise<BatchAnswer> {
     const id = randomUUID();
-    const statement = { ...storeBatchStatement, values: [...encodeBatch(id, jobs)] };
+    const plain = encodePlainBatch(id, jobs);
     const client = await this.#connection.get();
     try {
-      return await run(client, statement);
+      try {
+        if (plain !== null) return await run(client, { ...storePlainBatchStatement, values: [...plain] });
+      } catch (error) {
+        if (!isNotPlain(error)) throw error;
+      }
+      return await run(client, { ...storeBatchStatement, values: [...encodeBatch(id, jobs)] });
     } catch (error) {
       if (!isConnectionLoss(error)) throw error;
       this.#connection.drop(client);
       return await findOutcome<BatchAnswer>(this.#connection, id, error);
     }
   }
+}
+
+/** The short form of store_batch raises it, and has done nothing. */
+function isNotPlain(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'MR002';
 }
 
 async function query(client: pg.Client, statement: pg.QueryConfig): Promise<BatchAnswer> {

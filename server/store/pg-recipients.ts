@@ -29,6 +29,7 @@ const settings = {
   enable_bitmapscan: 'off',
   enable_hashjoin: 'off',
   enable_mergejoin: 'off',
+  jit: 'off',
 };
 
 export class RecipientReader implements AsyncDisposable {
