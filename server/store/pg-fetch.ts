@@ -1,6 +1,6 @@
 /** FETCH: a statement a batch, which is bounded in messages and bytes. No transaction is held between them. */
 import { sql, type Kysely } from 'kysely';
-import type { AccountId, EmailId, MailboxId, ModSeq } from '#shared/base/ids.ts';
+import type { AccountId, EmailId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { keywordNames } from '#server/mail/keyword-table.ts';
 import {
@@ -11,7 +11,7 @@ import {
   pagesOf,
   type MailboxPage,
 } from '#server/mail/mailbox-page.ts';
-import type { FetchedMessage, FetchWants } from '#server/mail/ports.ts';
+import type { FetchedMessage, FetchWants, MessageContent } from '#server/mail/ports.ts';
 import type { UidSet } from '#server/mail/uid-set.ts';
 import { packedContents } from './pg-content.ts';
 import { noSuchMailbox } from './pg-fault.ts';
@@ -92,17 +92,25 @@ async function* fromRows(
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
   for await (const rows of readPackedRows(db, place, uids, wants)) {
     const contents = rows.contents && packedContents(db, rows.contents);
-    yield rows.uids.map((uid, i): FetchedMessage => ({
-      uid,
-      ...(rows.states && stateOf(rows, i)),
-      ...(rows.emailIds && { emailId: rows.emailIds[i] as EmailId }),
-      ...(rows.internalDates && { internalDate: new Date(rows.internalDates[i] ?? 0) }),
-      ...(rows.sizes && { size: rows.sizes[i] ?? 0 }),
-      ...(rows.envelopes && { envelope: rows.envelopes[i] ?? '' }),
-      ...(rows.bodystructures && { bodystructure: rows.bodystructures[i] ?? '' }),
-      ...(contents && { content: contents(i) }),
-    }));
+    yield rows.uids.map((_, i) => messageOf(rows, i, contents));
   }
+}
+
+function messageOf(
+  rows: PackedRows,
+  i: number,
+  contents: ((place: number) => MessageContent) | undefined,
+): FetchedMessage {
+  return {
+    uid: rows.uids[i] as Uid,
+    ...(rows.states && stateOf(rows, i)),
+    ...(rows.emailIds && { emailId: rows.emailIds[i] as EmailId }),
+    ...(rows.internalDates && { internalDate: new Date(rows.internalDates[i] ?? 0) }),
+    ...(rows.sizes && { size: rows.sizes[i] ?? 0 }),
+    ...(rows.envelopes && { envelope: rows.envelopes[i] ?? '' }),
+    ...(rows.bodystructures && { bodystructure: rows.bodystructures[i] ?? '' }),
+    ...(contents && { content: contents(i) }),
+  };
 }
 
 /** Hexadecimal digits of a slot's flags, and with its offset from the page's lowest modseq. */

@@ -10,7 +10,7 @@ import type { UidRange, UidSet } from '#server/mail/uid-set.ts';
 import { int8Array } from './binary-array.ts';
 
 /** Messages of a batch. */
-export const maxBatchRows = 1000;
+const maxBatchRows = 1000;
 /** Of ENVELOPE, BODYSTRUCTURE and part tables of one batch; a single message may have more. */
 const maxBatchBytes = 4 * 1024 * 1024;
 /** Of the bytes of messages that come with a batch where they are few, and so spare a client that waits a round trip. */

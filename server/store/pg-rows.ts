@@ -4,7 +4,7 @@ import type { AccountId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { flagBits } from '#server/mail/flags.ts';
 import type { Mailbox, SpecialUse } from '#server/mail/mailbox.ts';
-import { pagesOf, type MailboxPage } from '#server/mail/mailbox-page.ts';
+import type { MailboxPage } from '#server/mail/mailbox-page.ts';
 import { isPresent, uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
 import type { MailboxState, OpenedMailbox } from '#server/mail/ports.ts';
 import type { UidSet } from '#server/mail/uid-set.ts';
@@ -110,9 +110,10 @@ export async function openMailbox(
     where m.account_id = ${accountId} and m.name = ${name}`.execute(db);
   const [row] = rows;
   if (!row) return null;
-  const { present, page_flags: flags } = row;
+  const { present: packed, page_flags: flags } = row;
+  const present = packed ?? Buffer.alloc(0);
   const pages: { readonly page: number; readonly present: Buffer }[] = [];
-  for (let at = 0; present !== null && at < present.length; at += numberBytes + presentBytes) {
+  for (let at = 0; at < present.length; at += numberBytes + presentBytes) {
     const bits = present.subarray(at + numberBytes, at + numberBytes + presentBytes);
     pages.push({ page: present.readInt32BE(at), present: bits });
   }
@@ -135,39 +136,6 @@ function firstUid(pages: OpenedMailbox['pages'], matches: (place: number, slot: 
     }
   }
   return null;
-}
-
-/** The pages that may hold UIDs of the set, ascending. */
-export async function readPages(
-  db: Kysely<Database>,
-  accountId: AccountId,
-  mailboxId: MailboxId,
-  uids: UidSet,
-): Promise<readonly MailboxPage[]> {
-  const ranges = pagesOf(uids);
-  const { rows } = await sql<PageColumns>`/*read-pages*/
-    select p.* from ${rangesOf(ranges)}, lateral (
-      select ${pageColumns} from mailbox_page p
-      where p.account_id = ${accountId} and p.mailbox_id = ${mailboxId} and p.page between r.first and r.last
-      offset 0) p
-    order by p.page`.execute(db);
-  return rows.map(toPage);
-}
-
-/** The numbers of the pages that may hold UIDs of the set and are there, ascending. */
-export async function readPageNumbers(
-  db: Kysely<Database>,
-  accountId: AccountId,
-  mailboxId: MailboxId,
-  uids: UidSet,
-): Promise<readonly number[]> {
-  const { rows } = await sql<{ page: number }>`/*page-numbers*/
-    select p.page from ${rangesOf(pagesOf(uids))}, lateral (
-      select page from mailbox_page
-      where account_id = ${accountId} and mailbox_id = ${mailboxId} and page between r.first and r.last
-      offset 0) p
-    order by p.page`.execute(db);
-  return rows.map(({ page }) => page);
 }
 
 /** Each is looked up by itself (OFFSET 0), however little the planner knows of the mailbox. */
