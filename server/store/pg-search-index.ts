@@ -1,5 +1,4 @@
 /** What the search index of an account knows of a query: which emails can't match. Exact for what it denies. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { sql, type Kysely } from 'kysely';
 import type { AccountId } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
@@ -9,6 +8,7 @@ import { mayContain, type Pattern, type ReadSegment } from '#server/search/segme
 import { Places } from '#server/search/segment.ts';
 import { patternRows } from '#server/search/trigrams.ts';
 import { int4Array } from './binary-array.ts';
+import { FairTurns } from './fair-turns.ts';
 import { keysOf, type ContentKey } from './match-query.ts';
 
 /**
@@ -19,6 +19,7 @@ export const indexVersion = 1;
 
 /** Rows read of each segment for one query; what more its keys would need is left to the scan. */
 const maxRows = 256;
+const maxKeys = 64;
 
 /** An email by its key: 1 where it may match. */
 type Answers = { readonly places: Places; readonly may: ReadonlyMap<ContentKey, Uint8Array> };
@@ -32,7 +33,7 @@ export async function askIndex(
 ): Promise<IndexAnswer | null> {
   const patterns = patternsOf(query);
   if (patterns.size === 0) return null;
-  const rows = [...new Set([...patterns.values()].flatMap((ofKey) => ofKey.flatMap(({ rows }) => rows)))];
+  const rows = [...new Set([...patterns.values()].flatMap((pattern) => pattern.rows))];
   // One statement, so one moment: segments are joined, and mail moves from the tail into new ones.
   const { rows: read } = await sql<SegmentRow>`/*ask-index*/
     select t.indexed_to, s.first_email, s.width, s.places,
@@ -43,11 +44,10 @@ export async function askIndex(
     order by s.first_email`.execute(db);
   if (!read[0]) return null;
   const segments: Answers[] = [];
+  const turns = new FairTurns();
   for (const row of read) {
     if (row.first_email === null) continue;
-    await nextTurn();
-    signal.throwIfAborted();
-    segments.push(answersOf(row, rows, patterns));
+    segments.push(await answersOf(row, rows, patterns, () => turns.pause(signal)));
   }
   return new IndexAnswer(Number(read[0].indexed_to), segments);
 }
@@ -76,9 +76,11 @@ export class IndexAnswer {
   }
 
   /** The indexed emails that the query can match, whatever else it asks for, ascending; null: more than `limit`. */
-  candidates(query: SearchQuery, limit: number): readonly number[] | null {
+  async candidates(query: SearchQuery, limit: number, signal: AbortSignal): Promise<readonly number[] | null> {
     const found: number[] = [];
+    const turns = new FairTurns();
     for (const { places, may } of this.#segments) {
+      await turns.pause(signal);
       const can = possible(query, places.count, may);
       for (let place = can.indexOf(1); place !== -1; place = can.indexOf(1, place + 1)) {
         if (found.length === limit) return null;
@@ -101,11 +103,12 @@ export class IndexAnswer {
   }
 }
 
-function answersOf(
+async function answersOf(
   row: Extract<SegmentRow, { readonly width: number }>,
   rows: readonly number[],
-  patterns: ReadonlyMap<ContentKey, readonly Pattern[]>,
-): Answers {
+  patterns: ReadonlyMap<ContentKey, Pattern>,
+  pause: () => Promise<void>,
+): Promise<Answers> {
   const { width } = row;
   const places = new Places({ firstEmail: Number(row.first_email), places: row.places });
   const segment: ReadSegment = {
@@ -117,33 +120,38 @@ function answersOf(
     },
   };
   const may = new Map<ContentKey, Uint8Array>();
-  for (const [key, ofKey] of patterns) {
-    const all = ofKey.map((pattern) => mayContain(segment, pattern));
-    may.set(key, all.reduce(both));
+  for (const [key, pattern] of patterns) {
+    await pause();
+    may.set(key, mayContain(segment, pattern));
   }
   return { places, may };
 }
 
 /** By key; those that are not there may match anything. */
-function patternsOf(query: SearchQuery): ReadonlyMap<ContentKey, readonly Pattern[]> {
-  const patterns = new Map<ContentKey, readonly Pattern[]>();
+function patternsOf(query: SearchQuery): ReadonlyMap<ContentKey, Pattern> {
+  const patterns = new Map<ContentKey, Pattern>();
   let rows = 0;
-  for (const key of keysOf(query)) {
+  const keys = keysOf(query);
+  // Each takes time for every message, and nobody asks for so many.
+  if (keys.length > maxKeys) return patterns;
+  for (const key of keys) {
     if (!('contains' in key)) continue;
-    const ofKey = patternsOfKey(key);
-    rows += ofKey.reduce((sum, pattern) => sum + pattern.rows.length, 0);
+    const pattern = patternOf(key);
+    rows += pattern?.rows.length ?? 0;
     if (rows > maxRows) break;
-    if (ofKey.length > 0) patterns.set(key, ofKey);
+    if (pattern) patterns.set(key, pattern);
   }
   return patterns;
 }
 
-function patternsOfKey(key: ContentKey): readonly Pattern[] {
+/** Null: what matches the key may be anything. */
+function patternOf(key: ContentKey): Pattern | null {
   const contains = patternRows(foldText(key.contains));
-  if (key.kind !== 'header') return contains === null ? [] : [{ rows: contains, lies: key.kind }];
+  if (contains !== null) return { rows: contains, lies: key.kind };
+  if (key.kind !== 'header') return null;
   // The header's text has the names too, as they were written.
   const name = /^[\x21-\x7e]*$/.test(key.name) ? patternRows(key.name.toLowerCase()) : null;
-  return [name, contains].flatMap((rows) => (rows === null ? [] : [{ rows, lies: 'header' as const }]));
+  return name && { rows: name, lies: 'header' };
 }
 
 /** For each email: 0 where the query can't match, whatever the keys say that the index knows nothing of. */

@@ -33,7 +33,6 @@ type Search = Place & {
   readonly db: Kysely<Database>;
   readonly query: SearchQuery;
   readonly needs: SearchNeeds;
-  readonly index: IndexAnswer | null;
   readonly signal: AbortSignal;
 };
 
@@ -60,11 +59,13 @@ export async function searchMailbox(
   const needs = searchNeeds(query);
   const messages = needs.content ? await countMessages(db, place) : 0;
   const index = needs.content && messages >= indexFrom ? await askIndex(db, place.accountId, query, signal) : null;
-  const search: Search = { ...place, db, query, needs, index, signal };
+  const search: Search = { ...place, db, query, needs, signal };
   const chosen = index && (await lookUp(search, index, messages));
   const found: Uid[] = [];
   for await (const batch of chosen ? chosenMessages(search, chosen) : allMessages(search)) {
-    found.push(...batch.found, ...(await decide(search, batch.open)));
+    // What was chosen has been through the index.
+    const rest = index && !chosen ? decideByIndex(search, index, batch.open) : decideRows(search, batch.open, needs);
+    found.push(...batch.found, ...(await rest));
   }
   return found.sort((a, b) => a - b);
 }
@@ -78,11 +79,11 @@ async function countMessages(db: Kysely<Database>, { accountId, mailboxId }: Pla
 
 /** The messages that the index leaves, ascending, and those it doesn't know; null: nearly all of the mailbox. */
 async function lookUp(
-  { db, accountId, mailboxId, query }: Search,
+  { db, accountId, mailboxId, query, signal }: Search,
   index: IndexAnswer,
   messages: number,
 ): Promise<readonly Uid[] | null> {
-  const emails = index.candidates(query, messages / lookUpCost);
+  const emails = await index.candidates(query, messages / lookUpCost, signal);
   if (emails === null) return null;
   const { rows } = await sql<{ uid: bigint; is_tail: boolean }>`/*search-places*/
     select m.uid, false as is_tail from unnest(${int8Array(emails)}::int8[]) c (email_id), lateral (
@@ -150,12 +151,13 @@ async function knownByPage(search: Search): Promise<(uid: Uid) => KnownMessage |
   };
 }
 
-/** Those of the messages that match. */
-async function decide(search: Search, messages: ReadonlyMap<Uid, KnownMessage>): Promise<readonly Uid[]> {
-  const { db, needs, index } = search;
-  if (messages.size === 0) return [];
-  if (index === null) return decideRows(search, messages, needs);
-  // The index and the columns come first: bytes are read only of what they leave.
+/** Those of the messages that match: the index and the columns come first, bytes are read only of what they leave. */
+async function decideByIndex(
+  search: Search,
+  index: IndexAnswer,
+  messages: ReadonlyMap<Uid, KnownMessage>,
+): Promise<readonly Uid[]> {
+  const { db, needs } = search;
   const found: Uid[] = [];
   const open = new Map<Uid, KnownMessage>();
   for await (const rows of readRows(db, search, [...messages.keys()], { ...needs, content: false })) {
@@ -165,7 +167,7 @@ async function decide(search: Search, messages: ReadonlyMap<Uid, KnownMessage>):
     for (const [uid, message] of batch.open) open.set(uid, message);
   }
   const contentOnly = { ...needs, size: false, internalDate: false, sentDay: false };
-  return open.size === 0 ? found : [...found, ...(await decideRows(search, open, contentOnly))];
+  return [...found, ...(await decideRows(search, open, contentOnly))];
 }
 
 async function decideRows(
