@@ -10,6 +10,9 @@ export const noticeSubjects: Readonly<Record<Notice['kind'], string>> = {
   expanded: 'Your message was passed on to a list',
 };
 
+/** Of a line; RFC 5322 section 2.1.1 allows 998. */
+const maxLineLength = 900;
+
 const openings: Readonly<Record<Notice['kind'], string>> = {
   failed: 'Your message could not be delivered to the addresses below, and will not be tried again.',
   delayed:
@@ -29,7 +32,11 @@ export function noticeText({ kind, message, recipients }: Notice, hostname: stri
     if (willRetryUntil !== null) lines.push(`    It is tried until ${formatDateTime(willRetryUntil)}.`);
   }
   lines.push('', `It was handed in on ${formatDateTime(message.acceptedAt)} and has the id ${message.traceId} here.`);
-  return `${lines.map((line) => line.replaceAll(/[\x00-\x1f\x7f]+/g, ' ').trimEnd()).join('\r\n')}\r\n`;
+  return `${lines.map(printable).join('\r\n')}\r\n`;
+}
+
+function printable(line: string): string {
+  return line.replaceAll(/[\x00-\x1f\x7f]+/g, ' ').trimEnd().slice(0, maxLineLength);
 }
 
 function saying({ reply: { code, status, text }, host, address }: AttemptFacts): string {

@@ -61,6 +61,7 @@ export const replyRules: readonly ReplyRule[] = [
   { host: google, status: /^4\.7\.0$/, text: /suspicious|reputation/, action: 'slower', category: 'reputation' },
 
   // Microsoft: S3140, S3150 and "AS(…)" name an address of ours that it blocks; "5.7.606" to "649" are block lists.
+  { host: microsoft, status: /^5\.7\.(515|509)$/, action: 'never', category: 'authentication' },
   {
     host: microsoft,
     text: /\bs31(40|50)\b|block list|\bas\(\d+\)/,
@@ -77,7 +78,6 @@ export const replyRules: readonly ReplyRule[] = [
     action: 'slower',
     category: 'rate',
   },
-  { host: microsoft, status: /^5\.7\.(515|509)$/, action: 'never', category: 'authentication' },
   { host: microsoft, status: /^5\.(1\.10|4\.1|1\.1)$/, action: 'never', category: 'no-such-user' },
   { host: microsoft, status: /^5\.2\.(1|121|122)$/, action: 'later', category: 'rate' },
 

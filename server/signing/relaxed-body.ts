@@ -35,7 +35,7 @@ export class RelaxedBody {
   #lines(text: string): void {
     const reduced = reduce(text).replaceAll(' \r\n', '\r\n');
     let end = reduced.length;
-    while (reduced.startsWith('\r\n', end - 2)) end -= 2;
+    while (end > 0 && reduced.startsWith('\r\n', end - 2)) end -= 2;
     if (end > 0) this.#emit(reduced.slice(0, end));
     this.#breaks += (reduced.length - end) / 2;
   }
