@@ -87,6 +87,18 @@ export const commands: readonly Command[] = [
     },
   },
   {
+    name: 'queue',
+    takes: `list|show|hold|release|retry|cancel|stats [ID…] ${configOptions}`,
+    does: 'what waits to go out; filters: --domain, --sender, --sender-domain, --state, --route, --older, --deferred, --all',
+    run: async (args) => {
+      const { queueRequest } = await import('./queue-request.ts');
+      const asked = queueRequest(args);
+      if ('fault' in asked) throw new UsageFault(asked.fault);
+      const { queue } = await import('./queue-commands.ts');
+      return queue(readConfig(asked.rest).config, asked.request, print);
+    },
+  },
+  {
     name: 'make-keyring',
     takes: 'FILE',
     does: 'make a file of new keys that seal secrets in the database',

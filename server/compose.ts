@@ -71,7 +71,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const certificate = await openCertificate(foundation, keyring);
   const mail = await openMailService(foundation, { database, keyring, tls: certificate.context });
   shown.group = config.processes > 1 ? await openGroup(foundation, options.config, url, ports) : null;
-  const listeners = shown.group ? [shown.group] : await openListeners(foundation, planned, mail, ports);
+  const opened = shown.group ? [shown.group] : await openListeners(foundation, planned, mail, ports);
+  const listeners = mail.outbound ? [...opened, mail.outbound] : opened;
   health.meet('listeners');
   tellMode(foundation);
   logger.info({ event: 'server.ready', version, ports: Object.fromEntries(ports) }, 'ready');

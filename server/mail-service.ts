@@ -11,6 +11,8 @@ import type { Drainable } from './lifecycle.ts';
 import type { PlannedListener } from './listener-plan.ts';
 import type { ChangeHint } from './mail/ports.ts';
 import { MessageScanner } from './mime/message-scanner.ts';
+import { openOutbound } from './outbound-service.ts';
+import { createSendingService } from './sending-service.ts';
 import { createSmtpListener, type SmtpServices } from './smtp/smtp-listener.ts';
 import { defaultSmtpOptions, type SmtpOptions } from './smtp/smtp-options.ts';
 import { createPgLoginDirectory } from './store/pg-directory-logins.ts';
@@ -31,6 +33,8 @@ export interface OpenListener extends Drainable {
 export interface MailService {
   /** ProgramFault 78 where the port can't be had. */
   open(plan: PlannedListener): Promise<OpenListener>;
+  /** Works on the outbound queue; null: this process does not send. */
+  readonly outbound: Drainable | null;
 }
 
 export type MailServiceParts = {
@@ -85,13 +89,23 @@ export async function openMailService(
     createIndexer: () => new MessageScanner(),
     onFileBytes: (change) => metrics.spoolBytes.inc(change),
   });
+  const directory = stack.use(createPgDirectory(database));
+  const sending = createSendingService({
+    config,
+    clock,
+    database,
+    keyring,
+    directory,
+    createSpool: (maxBytes) => spools.createSpool(maxBytes),
+  });
+  const outbound = await openOutbound(foundation, { database, keyring, store, directory, sending, tell });
   const smtp: SmtpServices = {
     store,
     spools,
-    directory: stack.use(createPgDirectory(database)),
+    directory,
     authenticator,
-    submission: null,
-    reports: null,
+    submission: sending.openSubmission(outbound.acceptor),
+    reports: sending.reports,
     tls,
     clock,
     logger,
@@ -113,6 +127,7 @@ export async function openMailService(
     },
   };
   return {
+    outbound: outbound.worker,
     open: (plan) =>
       plan.name === 'imap' || plan.name === 'imaps'
         ? openImap(plan, imap, foundation)

@@ -9,7 +9,7 @@ import type { Ledger } from './ledger.ts';
 
 export type NoticeDeskOptions = {
   readonly notices: Notices;
-  readonly directory: RecipientDirectory;
+  readonly directory: Pick<RecipientDirectory, 'resolveRecipient'>;
   readonly ledger: Ledger;
   readonly logger: Logger;
 };

@@ -17,7 +17,7 @@ export type OutboundWorkerOptions = Omit<LaneServices, 'ledger' | 'desk'> & {
   readonly queue: OutboundQueue;
   readonly statistics: Pick<QueueAdministration, 'statistics'>;
   readonly notices: Notices;
-  readonly directory: RecipientDirectory;
+  readonly directory: Pick<RecipientDirectory, 'resolveRecipient'>;
   /** Calls `woken` whenever something may be due. */
   readonly subscribe: (woken: () => void) => Disposable;
   /** Of the queue. */

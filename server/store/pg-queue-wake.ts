@@ -2,7 +2,7 @@
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import { listen, Notifier } from '#shared/db/listen.ts';
 
-const channel = 'outbound';
+export const outboundChannel = 'outbound';
 /** While mail pours in, one hint stands for many. */
 const pauseMs = 50;
 
@@ -17,7 +17,7 @@ export class QueueWake implements AsyncDisposable {
 
   constructor(database: PostgresDatabase, onError: (error: unknown) => void) {
     this.#database = database;
-    this.#notifier = new Notifier(database, channel);
+    this.#notifier = new Notifier(database, outboundChannel);
     this.#onError = onError;
   }
 
@@ -34,7 +34,7 @@ export class QueueWake implements AsyncDisposable {
     const wake = (): void => this.#wake();
     this.#listening ??= listen({
       database: this.#database,
-      channel,
+      channel: outboundChannel,
       listener: { heard: wake, gap: wake },
       onError: this.#onError,
     });

@@ -120,13 +120,14 @@ async function writeAll(client: pg.Client, id: string, work: Together): Promise<
   await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [id]);
   if (delays.length > 0) await markDelays(client, delays);
   const stored = local && (await storeLocal(client, local));
-  if (stored?.some((row) => row === 'blob-gone') === true) throw new Refused('blob-gone');
+  // Refuses in time for the rollback.
+  if (local && stored) outcomeOf(local, stored);
   const queued = outbound && (await enqueue(client, null, outbound));
   if (outbound !== null && queued === null) throw new Refused('blob-gone');
   if (settlements !== null) {
     const { rows } = await client.query<{ stale: readonly bigint[] | null }>({
       name: 'outbound-settle',
-      text: 'select outbound_settle($1) as stale',
+      text: 'select outbound_settle($1, true) as stale',
       values: [settlements],
     });
     if (rows[0]?.stale) throw new Refused('stale');
@@ -175,10 +176,14 @@ async function markDelays(client: pg.Client, delays: Together['delays']): Promis
 }
 
 function storedOf({ local }: Together, { stored }: Answer): readonly Stored[] {
-  if (!local || !stored) return [];
-  const [outcome] = decodeAnswer([local], stored);
+  return local && stored ? outcomeOf(local, stored) : [];
+}
+
+function outcomeOf(job: BatchJob, answer: BatchAnswer): readonly Stored[] {
+  const [outcome] = decodeAnswer([job], answer);
   if (outcome instanceof MailError) throw outcome;
-  // Locked before, so not busy; a blob that is gone was refused.
-  if (outcome === undefined || typeof outcome === 'string') throw new MailError({ kind: 'unavailable' });
+  if (outcome === 'blob-gone') throw new Refused('blob-gone');
+  // Its accounts are locked, so none is busy.
+  if (outcome === undefined || outcome === 'busy') throw new MailError({ kind: 'unavailable' });
   return outcome;
 }

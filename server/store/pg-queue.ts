@@ -130,7 +130,7 @@ export class PgOutboundQueue implements OutboundQueue {
   async settle(settlements: readonly Settlement[]): Promise<ReadonlySet<QueueRecipientId>> {
     const { rows } = await refusing(
       sql<{ readonly stale: readonly bigint[] | null }>`/*outbound-settle*/
-        select outbound_settle(${encodeSettlements(settlements)}) as stale`.execute(this.#options.database.db),
+        select outbound_settle(${encodeSettlements(settlements)}, false) as stale`.execute(this.#options.database.db),
     );
     return new Set((rows[0]?.stale ?? []) as QueueRecipientId[]);
   }

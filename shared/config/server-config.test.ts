@@ -40,7 +40,7 @@ test('the standard ports are the defaults', () => {
     maxMessageBytes: 50 * 1024 * 1024,
     drainDelaySeconds: 10,
     logLevel: 'info',
-    roles: ['mx', 'submission', 'imap', 'http', 'janitor'],
+    roles: ['mx', 'submission', 'outbound', 'imap', 'http', 'janitor'],
   });
 });
 

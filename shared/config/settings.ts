@@ -22,10 +22,11 @@ import {
   switchType,
   textType,
   webUrlType,
+  wordsType,
   type ValueType,
 } from './value-type.ts';
 
-export const roles = ['mx', 'submission', 'imap', 'http', 'janitor'] as const;
+export const roles = ['mx', 'submission', 'outbound', 'imap', 'http', 'janitor'] as const;
 export type Role = (typeof roles)[number];
 
 /** Defaults that one switch changes together; the later ones win. */
@@ -33,7 +34,7 @@ export type Preset = 'development' | 'staging' | 'debug' | 'developmentMode' | '
 
 export type Setting<T> = {
   readonly names: readonly [string, ...string[]];
-  readonly group: 'Modes' | 'Data' | 'Listeners' | 'TLS' | 'Logins' | 'Limits' | 'Running';
+  readonly group: 'Modes' | 'Data' | 'Listeners' | 'TLS' | 'Logins' | 'Outbound' | 'Limits' | 'Running';
   readonly type: ValueType<T>;
   /** As it would be written. */
   readonly standard: string;
@@ -79,7 +80,7 @@ export const settings = {
     group: 'Modes',
     type: choicesType(roles),
     standard: 'all',
-    help: 'What this process does: `mx` receives mail from other servers, `submission` from users, `imap` serves mailboxes, `janitor` cleans up. Health and metrics (`http`) are always served.',
+    help: 'What this process does: `mx` receives mail from other servers, `submission` from users, `outbound` sends what is queued to other systems, `imap` serves mailboxes, `janitor` cleans up. Health and metrics (`http`) are always served.',
   }),
   hostname: setting({
     names: ['MAIL_HOSTNAME', 'HOSTNAME'],
@@ -271,6 +272,35 @@ export const settings = {
     type: textType,
     standard: 'email',
     help: 'The claim of an access token that has an address of the account.',
+  }),
+  outboundConnections: setting({
+    names: ['OUTBOUND_CONNECTIONS'],
+    group: 'Outbound',
+    type: integerType(1, 2000),
+    standard: '100',
+    help: 'Connections to other systems that this process has open at a time. How many one destination gets, over all processes, is the route’s matter.',
+  }),
+  queueExpirySeconds: setting({
+    names: ['QUEUE_EXPIRY'],
+    group: 'Outbound',
+    type: durationType(60, 30 * 24 * 3600),
+    standard: '120h',
+    help: 'How long a message is tried until its sender is told that it failed (RFC 5321 section 4.5.4.1 asks for four to five days at least).',
+  }),
+  leaseSeconds: setting({
+    names: ['QUEUE_LEASE'],
+    group: 'Outbound',
+    type: durationType(1, 25),
+    standard: '20s',
+    help: 'How long what a process has in hand stays its own after it was last heard of. The same for all processes of a database.',
+  }),
+  dnsServers: setting({
+    names: ['DNS_SERVERS'],
+    group: 'Outbound',
+    type: wordsType,
+    standard: '',
+    standardHelp: 'those of /etc/resolv.conf',
+    help: 'The resolvers that are asked for mail hosts, as `192.0.2.1` or `[2001:db8::1]:5353`, with commas between them. They are believed in what they say of DNSSEC, so the way to them must be safe.',
   }),
   maxMessageBytes: setting({
     names: ['MAX_MESSAGE_SIZE'],

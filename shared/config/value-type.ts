@@ -205,6 +205,18 @@ export const textType: ValueType<string> = {
   print: (text) => text,
 };
 
+/** Words without blanks, with commas between them; may be none. */
+export const wordsType: ValueType<readonly string[]> = {
+  name: 'list',
+  parse(text) {
+    const words = text.split(',').map((word) => word.trim());
+    return words.every((word) => /^[^\s\x00-\x1f\x7f]{0,255}$/.test(word))
+      ? good(words.filter((word) => word !== ''))
+      : write('words with commas between them');
+  },
+  print: (words) => words.join(','),
+};
+
 /** https, or http to this machine. */
 export const webUrlType: ValueType<string> = {
   name: 'URL',

@@ -3,7 +3,6 @@ import { systemClock } from '#shared/base/clock.ts';
 import { createDatabase, type PostgresDatabase } from '#shared/db/client.ts';
 import type {
   AttemptFacts,
-  MailAcceptor,
   NewOutbound,
   NewRecipient,
   NextHopLimits,
@@ -22,7 +21,7 @@ import { spooled } from '../harness/message.ts';
 export interface QueueUnderTest extends AsyncDisposable {
   readonly database: PostgresDatabase;
   readonly store: PgMailStore;
-  readonly acceptor: MailAcceptor;
+  readonly acceptor: QueueAcceptor;
   readonly administration: QueueAdministration;
   /** Made known; each is a worker of its own. */
   worker(options?: { readonly leaseSeconds?: number; readonly mostCrashes?: number }): Promise<PgOutboundQueue>;
@@ -142,3 +141,10 @@ export function addressesOf(batches: readonly LaneBatch[]): readonly string[] {
 export function done({ lane }: LaneBatch) {
   return { lane, rise: 0, fall: 1, blockedMs: null, reason: null };
 }
+
+/** Every domain is a next hop of its own, all of them at one peer. */
+export const peerLanes = 3;
+export const peerRouter: Router = {
+  nextHop: (_, recipient) => ({ route: 'peer', domain: recipient.slice(recipient.lastIndexOf('@') + 1) }),
+  limits: () => ({ maxLanes: peerLanes, perMinute: null }),
+};

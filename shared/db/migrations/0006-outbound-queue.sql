@@ -465,8 +465,9 @@ end $$;
 -- Writes what became of recipients, those alone that are still in hand under the token given.
 --   _outcomes  JSON: token, id (recipient), message, address, attempt, next (gone, queued, held, dead, captured; untried:
 --              given back as it was), due (null: now), reason, and the columns of outbound_attempt
--- Returns the recipients that were not in hand any more. To call it again after an unknown outcome does no harm.
-create function outbound_settle(_outcomes jsonb) returns int8[] language sql
+-- Returns the recipients that were not in hand any more. To call it again after an unknown outcome does no harm: what was
+-- settled under the same token is not among them, unless _is_strict.
+create function outbound_settle(_outcomes jsonb, _is_strict bool) returns int8[] language sql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
   with o as materialized (
     select * from jsonb_to_recordset(_outcomes) o (
@@ -488,8 +489,9 @@ set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bit
     select id from removed union all select id from kept
   ), refused as materialized (
     select o.id from o left join settled s on s.id = o.id
-      where s.id is null and not exists (
-        select from outbound_attempt a where a.message_id = o.message and a.recipient_id = o.id and a.token = o.token)
+      where s.id is null and (_is_strict or not exists (
+        select from outbound_attempt a
+          where a.message_id = o.message and a.recipient_id = o.id and a.token = o.token and a.outcome <> 'lapsed'))
   ), told as (
     insert into outbound_attempt (message_id, recipient_id, token, attempt, address, outcome, category, uncertain, stale,
         code, status, reply, host, host_address, source_address, tls_version, tls_cipher, tls_policy, tls_verified, tls_result, ms)
