@@ -106,9 +106,9 @@ export class Bench implements AsyncDisposable {
     }
   }
 
-  /** Work that is done once for a server and its mailboxes, under a name. */
-  once<T>(server: MailServer, name: string, work: () => Promise<T>): Promise<T> {
-    const key = `${server.sharesMailboxesOf ?? server.name} ${name}`;
+  /** Work that is done once, under a name, for a server and its mailboxes, or (null) for the machine. */
+  once<T>(server: MailServer | null, name: string, work: () => Promise<T>): Promise<T> {
+    const key = `${server?.sharesMailboxesOf ?? server?.name ?? 'machine'} ${name}`;
     const done = (this.#done.get(key) as Promise<T> | undefined) ?? work();
     this.#done.set(key, done);
     return done;

@@ -19,7 +19,9 @@ export class MemoryWatch {
 
   constructor(server: Postrider) {
     this.#server = server;
-    this.#timer = setInterval(() => (this.#looking = this.#look()), lookEveryMs);
+    this.#timer = setInterval(() => {
+      this.#looking = this.#look();
+    }, lookEveryMs);
   }
 
   /** MiB a minute of resident memory and of the heap in use, warm-up not counted. */

@@ -2,6 +2,7 @@
 import { agedRows } from './aged-rows.ts';
 import { besideRows } from './beside-rows.ts';
 import { growthRows } from './growth-rows.ts';
+import { withLimits } from './limits-by-row.ts';
 import { loginRows } from './login-rows.ts';
 import { readRows } from './read-rows.ts';
 import { receiveRows } from './receive-rows.ts';
@@ -20,7 +21,7 @@ const allRows: readonly Row[] = [
   ...besideRows,
   ...stormRows,
   ...agedRows,
-];
+].map(withLimits);
 
 /**
  * Those whose name begins with the one given (names and beginnings, separated by commas); throws when there is none.

@@ -4,7 +4,7 @@ import type { Task } from '../client/tasks.ts';
 import type { Sample } from '../results.ts';
 import { manyAddresses, makeManyAccounts } from '../servers/many-accounts.ts';
 import { addressOf, loginOf, plainUsers, type MailServer, type ServerName } from '../servers/mail-server.ts';
-import { Postrider } from '../servers/postrider.ts';
+import type { Postrider } from '../servers/postrider.ts';
 import { bound } from './aim.ts';
 import { bigCount, fillBig } from './read-rows.ts';
 import type { Row } from './row.ts';

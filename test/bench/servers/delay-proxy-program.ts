@@ -41,7 +41,7 @@ class DelayedLine {
   readonly #waiting: { readonly at: number; readonly chunk: Buffer }[] = [];
   #bytes = 0;
   #isEnding = false;
-  #timer: NodeJS.Timeout | null = null;
+  #isScheduled = false;
 
   constructor(source: net.Socket, target: net.Socket) {
     this.#source = source;
@@ -52,7 +52,7 @@ class DelayedLine {
     this.#waiting.push({ at: performance.now() + delayMs, chunk });
     this.#bytes += chunk.length;
     if (this.#bytes > mostWaiting) this.#source.pause();
-    this.#timer ??= setTimeout(() => this.#deliver(), delayMs);
+    if (!this.#isScheduled) this.#deliverIn(delayMs);
   }
 
   /** The target hears of the end when all that came before has arrived. */
@@ -61,8 +61,13 @@ class DelayedLine {
     if (this.#waiting.length === 0) this.#target.destroy();
   }
 
+  #deliverIn(ms: number): void {
+    this.#isScheduled = true;
+    setTimeout(() => this.#deliver(), ms);
+  }
+
   #deliver(): void {
-    this.#timer = null;
+    this.#isScheduled = false;
     // Timers tick in whole milliseconds; what is due within a part of one is not kept for another.
     const now = performance.now() + 0.25;
     for (let next = this.#waiting[0]; next !== undefined && next.at <= now; next = this.#waiting[0]) {
@@ -71,7 +76,7 @@ class DelayedLine {
       this.#target.write(next.chunk);
     }
     const next = this.#waiting[0];
-    if (next !== undefined) this.#timer = setTimeout(() => this.#deliver(), Math.max(1, next.at - now));
+    if (next !== undefined) this.#deliverIn(Math.max(1, next.at - now));
     else if (this.#isEnding) this.#target.end();
     if (this.#bytes <= mostWaiting && this.#source.isPaused()) this.#source.resume();
   }
