@@ -81,7 +81,7 @@ test('all faults are reported at once, each with what to write instead', () => {
   expect(fault.message.split('\n')).toEqual([
     'the configuration has 5 faults:',
     '  POSTRIDER_IMAP_PROT: there is no such setting; write POSTRIDER_IMAP_PORT',
-    '  ROLES: "smtp" is not usable; write all, or some of mx, submission, imap, http, janitor with commas between them',
+    '  ROLES: "smtp" is not usable; write all, or some of mx, submission, outbound, imap, http, janitor with commas between them',
     '  IMAP_PORT: "70000" is not usable; write a port from 1 to 65535, 0 for any free one, or off',
     '  MAX_MESSAGE_SIZE: "big" is not usable; write a size from 64Ki to 1Gi, such as 25Mi',
     '  LOG_LEVEL: "loud" is not usable; write one of trace, debug, info, warn, warning, error, fatal, silent',

@@ -10,9 +10,10 @@ import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { createDatabase } from '#shared/db/client.ts';
+import { createDatabase, type PostgresDatabase } from '#shared/db/client.ts';
 import { migrate } from '#shared/db/migrate.ts';
 import { startEmbeddedPostgres } from '#server/embedded/embedded-postgres.ts';
 import { createTestDatabase } from '../harness/database.ts';
@@ -23,6 +24,8 @@ import { RecordingPeer } from './recording-peer.ts';
 const messages = Number(process.env['CHAOS_MESSAGES'] ?? 2_000);
 const domains = 10;
 const leaseSeconds = 2;
+/** Slow enough that there is always something under way. */
+const answerMs = 60;
 const program = path.join(import.meta.dirname, 'worker-program.ts');
 const timeoutMs = 60_000 + messages * 20;
 
@@ -62,7 +65,7 @@ describe('outbound mail under kill -9', () => {
 });
 
 async function run(url: string, disturb: (workers: readonly WorkerProcess[]) => Promise<void>): Promise<void> {
-  await using peer = await RecordingPeer.start();
+  await using peer = await RecordingPeer.start({ answerMs });
   await using under = openQueue(url, peerRouter);
   const wanted = await fill(under);
   await using workers = new AsyncDisposableStack();
@@ -114,6 +117,13 @@ async function leftOf({ database }: QueueUnderTest): Promise<number> {
   } catch {
     return Number.MAX_SAFE_INTEGER;
   }
+}
+
+async function isAnswering({ db }: PostgresDatabase): Promise<boolean> {
+  return sql`select 1`.execute(db).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Attempts of which nobody knew whether they had delivered. */

@@ -11,15 +11,18 @@ export class RecordingPeer implements AsyncDisposable {
   readonly mostConnections = new Map<string, number>();
   readonly #connections = new Map<string, number>();
   readonly #server: net.Server;
+  /** From the final dot to its answer. */
+  readonly #answerMs: number;
   readonly #sockets = new Set<net.Socket>();
 
-  private constructor(server: net.Server) {
+  private constructor(server: net.Server, answerMs: number) {
     this.#server = server;
+    this.#answerMs = answerMs;
   }
 
-  static async start(): Promise<RecordingPeer> {
+  static async start({ answerMs = 0 } = {}): Promise<RecordingPeer> {
     const server = net.createServer();
-    const peer = new RecordingPeer(server);
+    const peer = new RecordingPeer(server, answerMs);
     server.on('connection', (socket) => peer.#serve(socket));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return peer;
@@ -69,8 +72,14 @@ export class RecordingPeer implements AsyncDisposable {
       const lines = buffered.split('\r\n');
       buffered = lines.pop() ?? '';
       const answers = lines.flatMap((line) => take(line) ?? []);
-      if (answers.length > 0) socket.write(`${answers.join('\r\n')}\r\n`);
-      if (answers.includes('221 bye')) socket.end();
+      const answer = (): void => {
+        if (socket.destroyed) return;
+        if (answers.length > 0) socket.write(`${answers.join('\r\n')}\r\n`);
+        if (answers.includes('221 bye')) socket.end();
+      };
+      // Nothing comes meanwhile: the client waits for the answer.
+      if (answers.some((each) => each.endsWith('taken'))) setTimeout(answer, this.#answerMs);
+      else answer();
     });
     socket.on('error', () => undefined);
     socket.on('close', () => {
