@@ -75,6 +75,16 @@ export const commands: readonly Command[] = [
     },
   },
   {
+    name: 'dkim',
+    takes: `[DOMAIN] ${configOptions}`,
+    does: 'print the DKIM records to publish, as lines of a zone file',
+    run: async (args) => {
+      const domain = args[0]?.startsWith('-') === false ? args[0] : null;
+      const { printDkimRecords } = await import('./dkim-commands.ts');
+      return printDkimRecords(readConfig(domain === null ? args : args.slice(1)).config, domain, print);
+    },
+  },
+  {
     name: 'suppression',
     takes: `list|add|remove [DOMAIN [ADDRESS]] ${configOptions}`,
     does: 'addresses that a domain sends nothing to: list [--json], add [--reason TEXT], remove',

@@ -93,6 +93,7 @@ export async function openMailService(
   const sending = createSendingService({
     config,
     clock,
+    logger,
     database,
     keyring,
     directory,
@@ -105,6 +106,7 @@ export async function openMailService(
     directory,
     authenticator,
     submission: sending.openSubmission(outbound.acceptor),
+    acceptor: outbound.acceptor,
     reports: sending.reports,
     tls,
     clock,

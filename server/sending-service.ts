@@ -4,6 +4,7 @@ import type { AccountId } from '#shared/base/ids.ts';
 import type { ServerConfig } from '#shared/config/server-config.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
+import type { Logger } from '#shared/observe/logger.ts';
 import { formatAddress } from '#shared/text/address.ts';
 import { createBounceAddresses } from './bounce/bounce-address.ts';
 import { createInboundReports, type InboundReports } from './bounce/inbound-reports.ts';
@@ -21,6 +22,7 @@ import { createSubmission, type Submission } from './submission/submit.ts';
 export type SendingParts = {
   readonly config: ServerConfig;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly database: PostgresDatabase;
   readonly keyring: Keyring;
   readonly directory: RecipientDirectory;
@@ -36,12 +38,13 @@ export interface SendingService {
 }
 
 export function createSendingService(parts: SendingParts): SendingService {
-  const { config, clock, database, keyring, directory, createSpool } = parts;
+  const { config, clock, logger, database, keyring, directory, createSpool } = parts;
   const addresses = createBounceAddresses(keyring, clock);
   const suppression = createSuppressionList(database.db);
+  const notices = createNotices({ hostname: config.hostname, clock, createSpool });
   return {
     reports: createInboundReports({ addresses, suppression, addressOf: (id) => addressOf(database, id) }),
-    notices: createNotices({ hostname: config.hostname, clock, createSpool }),
+    notices,
     rules: createReplyRules(),
     suppression,
     openSubmission: (acceptor) =>
@@ -55,6 +58,8 @@ export function createSendingService(parts: SendingParts): SendingService {
         }),
         signer: createSigner(new SigningKeys(database.db, keyring, clock), clock),
         bounceAddresses: config.bounceAddresses ? addresses : null,
+        notices,
+        logger,
       }),
   };
 }

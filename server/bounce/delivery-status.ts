@@ -78,9 +78,7 @@ function originalRecipient(orcpt: string, options: StatusOptions): string {
 /** RFC 6533 section 3, "utf-8-addr-xtext", where nothing but ASCII may be written. */
 function utf8Address(address: string, { isGlobal }: StatusOptions): string {
   if (isGlobal) return address;
-  return [...address]
-    .map((char) => (/[!-*,-<>-[\]-~]/.test(char) ? char : `\\x{${char.codePointAt(0)?.toString(16).toUpperCase()}}`))
-    .join('');
+  return address.replaceAll(/[^!-*,-<>-[\]-~]/gu, (char) => `\\x{${char.codePointAt(0)?.toString(16).toUpperCase()}}`);
 }
 
 export function isAsciiText(text: string): boolean {

@@ -68,7 +68,7 @@ export function createInboundReports({ addresses, suppression, addressOf }: Inbo
         'a report on a delivery came in',
       );
       if (match === undefined || !isHard) continue;
-      const [name = address] = names.filter((each) => match.wasSentTo(each) === true);
+      const name = names.find((each) => match.wasSentTo(each) === true) ?? address;
       const reason = `${status} ${diagnostic ?? ''}`.trim().slice(0, 300);
       await suppression.add({ domain: match.domain, address: name, origin: 'bounce', reason });
     }

@@ -36,7 +36,10 @@ export function noticeText({ kind, message, recipients }: Notice, hostname: stri
 }
 
 function printable(line: string): string {
-  return line.replaceAll(/[\x00-\x1f\x7f]+/g, ' ').trimEnd().slice(0, maxLineLength);
+  return line
+    .replaceAll(/[\x00-\x1f\x7f]+/g, ' ')
+    .trimEnd()
+    .slice(0, maxLineLength);
 }
 
 function saying({ reply: { code, status, text }, host, address }: AttemptFacts): string {

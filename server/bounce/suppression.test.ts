@@ -75,6 +75,8 @@ test('what is learned of outcomes: that there is no such mailbox, and nothing el
   await list.learn([
     settled('gone@x.test', { kind: 'never', category: 'no-such-user' }),
     settled('disabled@x.test', { kind: 'never', category: 'mailbox-disabled' }),
+    settled('unnamed@x.test', { kind: 'never', category: 'other' }),
+    settled('full@x.test', { kind: 'never', category: 'other', facts: attemptFacts(552, '5.2.2', 'full') }),
     settled('spam@x.test', { kind: 'never', category: 'spam' }),
     settled('later@x.test', { kind: 'later', notBefore: null, category: 'no-such-user' }),
     settled('nowhere@x.test', {
@@ -90,7 +92,7 @@ test('what is learned of outcomes: that there is no such mailbox, and nothing el
     },
   ]);
   const addresses = (await list.list('five.test', null, 10)).map(({ address }) => address);
-  expect(addresses).toEqual(['disabled@x.test', 'gone@x.test']);
+  expect(addresses).toEqual(['disabled@x.test', 'gone@x.test', 'unnamed@x.test']);
 });
 
 test('a long list comes in pages', async () => {

@@ -2,7 +2,8 @@
 import { sql, type Kysely } from 'kysely';
 import type { Database } from '#shared/db/schema.ts';
 import { canonicalAddress, formatAddress, parseAddress } from '#shared/text/address.ts';
-import type { RecipientOutcome, Suppression } from '#server/mail/outbound-ports.ts';
+import { directRoute, type RecipientOutcome, type ReplyRules, type Suppression } from '#server/mail/outbound-ports.ts';
+import { createReplyRules } from './reply-rules.ts';
 
 export type SuppressionOrigin = 'bounce' | 'complaint' | 'manual';
 
@@ -34,7 +35,8 @@ const hardCategories: ReadonlySet<string> = new Set(['no-such-user', 'mailbox-di
 const firstDays = 30;
 const laterDays = 365;
 
-export function createSuppressionList(db: Kysely<Database>): SuppressionList {
+/** `rules` name what a reply is about: the transport alone doesn't. */
+export function createSuppressionList(db: Kysely<Database>, rules = createReplyRules()): SuppressionList {
   const add = async (entry: NewSuppression): Promise<void> => {
     await addEntry(db, entry);
   };
@@ -56,7 +58,8 @@ export function createSuppressionList(db: Kysely<Database>): SuppressionList {
     async learn(settled) {
       for (const { message, recipient, outcome } of settled) {
         // What nobody of ours sent says nothing of the domain's own addressees.
-        if (message.origin !== 'submission' || !isHard(outcome)) continue;
+        const category = categoryOf(outcome, recipient.address, rules);
+        if (message.origin !== 'submission' || category === null || !hardCategories.has(category)) continue;
         const { code, text } = outcome.facts.reply;
         const reason = `${code ?? ''} ${text}`.trim().slice(0, 300);
         await add({ domain: message.domain, address: recipient.address, origin: 'bounce', reason });
@@ -76,8 +79,13 @@ export function createSuppressionList(db: Kysely<Database>): SuppressionList {
   };
 }
 
-function isHard(outcome: RecipientOutcome): boolean {
-  return outcome.kind === 'never' && outcome.facts.reply.code !== null && hardCategories.has(outcome.category);
+/** Of a server's refusal for good; null: it is none. */
+function categoryOf(outcome: RecipientOutcome, address: string, rules: ReplyRules): string | null {
+  if (outcome.kind !== 'never' || outcome.facts.reply.code === null) return null;
+  if (outcome.category !== 'other') return outcome.category;
+  const domain = parseAddress(address)?.domain ?? null;
+  const { action, category } = rules.classify(outcome.facts, { route: directRoute, domain });
+  return action === 'as-is' || action === 'never' ? category : null;
 }
 
 async function addEntry(db: Kysely<Database>, { domain, address, origin, reason }: NewSuppression): Promise<void> {

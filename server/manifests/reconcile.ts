@@ -298,7 +298,10 @@ export class Reconciler {
     for (const { domain, actions, records } of await reconcileDkimKeys(db, keyring)) {
       const event = 'dkim.keys';
       const publish = records.map(zoneLine);
-      logger.info({ event, domain, actions: actions.map((action) => action.do), publish }, 'publish these DKIM records');
+      logger.info(
+        { event, domain, actions: actions.map((action) => action.do), publish },
+        'publish these DKIM records',
+      );
     }
   }
 

@@ -132,7 +132,8 @@ describe.skipIf(lacks('/usr/lib/python3/dist-packages/dkim/__init__.py'))('dkimp
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  test.each(messages)('verifies %s', async (_, text) => {
+  // It leaves the blanks of a last line without CRLF where they are; RFC 6376 section 3.4.4 doesn't, and SMTP has none.
+  test.each(messages.filter(([, text]) => text.endsWith('\r\n')))('verifies %s', async (_, text) => {
     const file = path.join(folder, `${randomBytes(4).toString('hex')}.eml`);
     await writeFile(file, await sign(Buffer.from(text)));
     const script = `

@@ -13,7 +13,7 @@ import { DataStream } from './data-stream.ts';
 import { replies, replyText, type Reply } from './fault-to-reply.ts';
 import type { AuthCommand } from './login.ts';
 import { authenticationOf, type SmtpOptions } from './smtp-options.ts';
-import type { SmtpServer } from './smtp-server.ts';
+import type { SmtpHost } from './smtp-host.ts';
 
 export type Traffic = { readonly bytesRead: number; readonly bytesWritten: number };
 
@@ -31,7 +31,7 @@ const startsWithStatus = /^[245]\.\d{1,3}\.\d{1,3} /;
 
 export class SmtpConnection extends SMTPConnection {
   readonly #options: SmtpOptions;
-  readonly #listener: SmtpServer;
+  readonly #listener: SmtpHost;
   /** Says that AUTH, or the line that answered a challenge, has been dealt with. */
   #authDone: (() => void) | null = null;
   /** To be told with the reply to EHLO that is on its way. */
@@ -46,7 +46,7 @@ export class SmtpConnection extends SMTPConnection {
   #held: Socket | null = null;
 
   constructor(
-    server: SmtpServer,
+    server: SMTPServer & SmtpHost,
     socket: Socket,
     socketOptions: ConstructorParameters<typeof SMTPConnection>[2],
     options: SmtpOptions,
@@ -199,7 +199,7 @@ export class SmtpConnection extends SMTPConnection {
         try {
           resolve(text === '*' ? null : decodeResponse(text));
         } catch (error) {
-          reject(error as Error);
+          reject(error);
         }
       };
       this.send(334, challenge.toString('base64'));

@@ -1,22 +1,20 @@
 /** smtp-server's server with our bounds on connections, our TLS context and a drain. */
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { SMTPServer, type SMTPServerSession } from 'smtp-server';
+import { SMTPServer } from 'smtp-server';
 import type { Clock } from '#shared/base/clock.ts';
 import { networkOf } from '#shared/base/ip-network.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import type { Authenticator } from '#server/accounts/authenticator.ts';
-import type { SaslDialogue } from '#server/accounts/sasl-login.ts';
 import type { RecipientDirectory } from '#server/mail/ports.ts';
 import { extensionLines } from '#server/submission/mail-options.ts';
 import type { Submission } from '#server/submission/submit.ts';
 import type { TlsContext } from '#server/wire/tls-context.ts';
-import { replies, replyText, type SmtpRefusal } from './fault-to-reply.ts';
-import type { AuthCommand } from './login.ts';
+import { replies, replyText } from './fault-to-reply.ts';
 import { destroyIfHandshakeEnds, libraryOptions, SmtpConnection } from './smtp-connection.ts';
 import type { SmtpOptions } from './smtp-options.ts';
-import type { SmtpUser } from './transaction.ts';
+import type { Authenticate, SmtpHost } from './smtp-host.ts';
 
 /** How long a client that is turned away gets to read why, in ms. */
 const refusalLingerMs = 1000;
@@ -31,16 +29,7 @@ export type SmtpServerServices = {
   readonly metrics: Metrics;
 };
 
-/** Runs one AUTH; never rejects. */
-export type Authenticate = (
-  command: AuthCommand,
-  dialogue: SaslDialogue,
-  session: SMTPServerSession,
-) => Promise<AuthResult>;
-type AuthResult =
-  { readonly user: SmtpUser; readonly refusal: null } | { readonly user: null; readonly refusal: SmtpRefusal };
-
-export class SmtpServer extends SMTPServer {
+export class SmtpServer extends SMTPServer implements SmtpHost {
   readonly #options: SmtpOptions;
   readonly #services: SmtpServerServices;
   readonly authenticate: Authenticate;

@@ -4,12 +4,21 @@
  */
 import { isAscii } from 'node:buffer';
 import type { AccountId } from '#shared/base/ids.ts';
+import type { Logger } from '#shared/observe/logger.ts';
 import { canonicalAddress, formatAddress, parseAddress } from '#shared/text/address.ts';
 import type { BounceAddresses } from '#server/bounce/bounce-address.ts';
 import { deliveriesOf, type Recipient } from '#server/delivery/deliver-message.ts';
 import { receivedField, type TraceFacts } from '#server/delivery/trace-header.ts';
 import { flagBits } from '#server/mail/flags.ts';
-import type { Accepted, MailAcceptor, NewOutbound, NewRecipient } from '#server/mail/outbound-ports.ts';
+import type {
+  Accepted,
+  MailAcceptor,
+  NewOutbound,
+  NewRecipient,
+  Notices,
+  QueueId,
+  QueueRecipientId,
+} from '#server/mail/outbound-ports.ts';
 import type { Delivery, RecipientDirectory, SpooledMessage } from '#server/mail/ports.ts';
 import type { Signer } from '#server/signing/dkim-signer.ts';
 import { readAuthor, type Author } from './author.ts';
@@ -24,6 +33,8 @@ export type SubmissionServices = {
   readonly signer: Signer;
   /** Null: messages keep their sender as return path. */
   readonly bounceAddresses: BounceAddresses | null;
+  readonly notices: Notices;
+  readonly logger: Logger;
 };
 
 /** What was handed in. */
@@ -36,6 +47,8 @@ export type Handed = {
   readonly local: readonly Recipient[];
   /** Addresses elsewhere, each once. */
   readonly remote: readonly NewRecipient[];
+  /** Of the recipients here, those of which the sender wants to hear that they got it (RFC 3461 section 4.1). */
+  readonly receipts: readonly NewRecipient[];
   readonly options: MailOptions;
   /** The client used SMTPUTF8 (RFC 6531). */
   readonly isSmtpUtf8: boolean;
@@ -55,7 +68,13 @@ export interface Submission {
 const maxHeaderBytes = 256 * 1024;
 
 export function createSubmission(services: SubmissionServices): Submission {
-  return { submit: (handed) => submit(services, handed) };
+  return {
+    async submit(handed) {
+      const accepted = await submit(services, handed);
+      if (handed.receipts.length > 0) await tellDelivered(services, handed);
+      return accepted;
+    },
+  };
 }
 
 async function submit(services: SubmissionServices, handed: Handed): Promise<Accepted> {
@@ -151,6 +170,58 @@ async function outboundOf(
     recipients: remote,
     heldFor: null,
   };
+}
+
+/** The message is accepted, whatever becomes of this. */
+async function tellDelivered(
+  { acceptor, notices, logger }: SubmissionServices,
+  { message, accountId, facts, options, receipts, isSmtpUtf8 }: Handed,
+): Promise<void> {
+  const { sender, id: traceId, receivedAt } = facts;
+  if (accountId === null || sender === '') return;
+  try {
+    await using report = await notices.build({
+      kind: 'delivered',
+      message: {
+        ...options,
+        id: 0n as QueueId,
+        acceptedAt: receivedAt,
+        content: {
+          prefix: Buffer.alloc(0),
+          hash: message.hash,
+          rawSize: message.size,
+          read: message.read.bind(message),
+        },
+        origin: 'submission',
+        accountId,
+        domain: domainOf(sender) ?? facts.hostname,
+        sender,
+        returnPath: null,
+        body: '8bitmime',
+        isSmtpUtf8,
+        traceId,
+        messageId: null,
+      },
+      recipients: receipts.map((recipient) => ({
+        recipient: {
+          ...recipient,
+          id: 0n as QueueRecipientId,
+          attempts: 1,
+          crashes: 0,
+          firstAttemptAt: receivedAt,
+          delayNotices: 0,
+        },
+        lastAttemptAt: receivedAt,
+        facts: null,
+        reason: null,
+        willRetryUntil: null,
+      })),
+    });
+    const prefix = Buffer.from(`Return-Path: <>\r\nDelivered-To: ${sender}\r\n`);
+    await acceptor.accept(report, [{ accountId, mailboxId: null, prefix, flags: 0, keywords: [] }], []);
+  } catch (error) {
+    logger.warn({ event: 'msg.notice-failed', message: traceId, err: error }, 'the sender was not told of a delivery');
+  }
 }
 
 async function readHeader(message: SpooledMessage): Promise<string> {

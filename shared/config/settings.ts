@@ -359,7 +359,7 @@ export const settings = {
     group: 'Modes',
     type: switchType,
     standard: 'true',
-    help: 'What our users send has a return path of its own (`bounce+…` at the domain of its sender), so that a bounce is known to be of that message and not made up. `false`: the return path is the sender; bounces suppress nothing then.',
+    help: 'What our users send has a return path of its own (`bounce+…` at the domain of its sender), so that a bounce is known to be of that message and not made up. `false`: the return path is the sender, and later bounces suppress nothing; write it where mail to a domain of ours is received by another system, which would not know these addresses.',
   }),
   bareNewlines: setting({
     names: ['BARE_NEWLINES'],

@@ -1,5 +1,6 @@
 /** Development mode: everybody is let in, and nobody can overlook it. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createDatabase } from '#shared/db/client.ts';
 import { LineClient } from '../harness/line-client.ts';
 import { startService, type Service } from '../harness/service.ts';
 
@@ -66,11 +67,19 @@ describe('development mode', () => {
     await without.ask('Subject: no login\r\n\r\nbody\r\n.', /^250/);
   });
 
-  test('no mail leaves: a remote recipient is refused', async () => {
+  test('no mail leaves: what is for other systems is captured', async () => {
     await using client = await smtp(service.ports.submission);
     await ehlo(client);
     await client.ask('MAIL FROM:<newcomer@example.test>', /^250/);
-    expect(await client.ask('RCPT TO:<somebody@gmail.com>', /^\d\d\d/)).toMatch(/^550 5\.7\.1/);
+    await client.ask('RCPT TO:<somebody@gmail.com>', /^250/);
+    await client.ask('DATA', /^354/);
+    expect(await client.ask('Subject: captured\r\n\r\nbody\r\n.', /^\d\d\d/)).toMatch(/^250 2\.0\.0 .*queued as q\d+/);
+    await using database = createDatabase({ url: service.databaseUrl, maxConnections: 1 });
+    const states = async (): Promise<readonly string[]> =>
+      (
+        await database.db.selectFrom('outbound_recipient').select('state').where('domain', '=', 'gmail.com').execute()
+      ).map(({ state }) => state);
+    await expect.poll(states, { timeout: 10_000 }).toEqual(['captured']);
   });
 
   test('it is loud: in the log at the start and at every login, in the information and in the metrics', async () => {
