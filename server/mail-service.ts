@@ -106,7 +106,6 @@ export async function openMailService(
     directory,
     authenticator,
     submission: sending.openSubmission(outbound.acceptor),
-    acceptor: outbound.acceptor,
     reports: sending.reports,
     tls,
     clock,

@@ -84,7 +84,7 @@ export class EnvelopeRules {
         ) {
           throw new SmtpRefusal(replies.tooManyRecipients);
         }
-        transaction.add(address, verdict.accounts, verdict.forwards);
+        transaction.add(address, verdict.accounts);
         if (asked.notify?.includes('success') === true) transaction.receipts.push({ address, ...asked });
         return;
       case 'remote': {
