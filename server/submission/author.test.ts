@@ -8,6 +8,7 @@ test.each([
   ['From: "boss@example.com" <alice@example.org>', ['alice@example.org'], null],
   ['From: alice@example.org (boss@example.com)', ['alice@example.org'], null],
   ['From: a@example.org, b@example.org\r\nSender: a@example.org', ['a@example.org', 'b@example.org'], 'a@example.org'],
+  ['From: "Alice \\"(A)" (c"(d)) <alice@example.org> (e),', ['alice@example.org'], null],
   ['From: "a b"@example.org', ['"a b"@example.org'], null],
   ['From:\r\n =?utf-8?q?J=C3=B6rg?=\r\n <jorg@example.org>', ['jorg@example.org'], null],
 ])('%j', (header, from, sender) => {
@@ -26,6 +27,18 @@ test.each([
   ['a From without an address', 'From: Alice', { kind: 'bad-address', field: 'From' }],
   ['a group', 'From: us: a@b.org, c@d.org;', { kind: 'bad-address', field: 'From' }],
   ['an address in a name that is not quoted', 'From: boss@b.org <a@b.org>', { kind: 'bad-address', field: 'From' }],
+  [
+    'an address between two comments with quotes',
+    'From: (") a@b.org (") <boss@b.org>',
+    { kind: 'bad-address', field: 'From' },
+  ],
+  ['brackets behind an address', 'From: a@b.org <=?utf-8?q?boss=40b.org?=>', { kind: 'bad-address', field: 'From' }],
+  ['a comment without an end', 'From: a@b.org (" , boss@b.org "', { kind: 'bad-address', field: 'From' }],
+  [
+    'a quote that is escaped outside of quotes',
+    'From: \\"<boss@b.org>, " <a@b.org>',
+    { kind: 'bad-address', field: 'From' },
+  ],
   ['a route', 'From: <@x.org:a@b.org>', { kind: 'bad-address', field: 'From' }],
   ['several authors without a Sender', 'From: a@b.org, c@b.org', { kind: 'sender-needed' }],
   ['two Senders', 'From: a@b.org\r\nSender: a@b.org, c@b.org', { kind: 'bad-address', field: 'Sender' }],

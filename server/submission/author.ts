@@ -45,14 +45,46 @@ function addresses(values: readonly string[], field: 'From' | 'Sender', most: nu
     return address === null ? null : formatAddress(address);
   });
   const good = found.filter((address) => address !== null);
-  if (good.length === 0 || good.length < found.length || good.length > most || countAts(text) > good.length) {
+  if (good.length === 0 || good.length < found.length || good.length > most || countMailboxes(text) !== good.length) {
     throw new SubmissionRefusal({ kind: 'bad-address', field });
   }
   return good;
 }
 
-/** Outside of quoted strings and comments: a display name that looks like another address must be quoted. */
-function countAts(text: string): number {
-  const bare = text.replaceAll(/"(?:[^"\\]|\\.)*"/g, '').replaceAll(/\((?:[^()\\]|\\.)*\)/g, '');
-  return bare.split('@').length - 1;
+/** RFC 5322 section 3.4 "mailbox", as `withoutQuoted` leaves it: a name and an address in brackets, or an address. */
+const plainMailbox = /^(?:[^<>@:;]*<\s*[^<>@\s]+\s*@\s*[^<>@\s]+\s*>|[^<>@\s]+\s*@\s*[^<>@\s]+)$/;
+
+/** Null: there is something else in the list. A display name that looks like another address must be quoted. */
+function countMailboxes(text: string): number | null {
+  const parts = withoutQuoted(text)
+    ?.split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  return parts?.every((part) => plainMailbox.test(part)) === true ? parts.length : null;
+}
+
+/**
+ * With a word in place of each quoted string, a space in place of each comment; a quote in a comment begins nothing,
+ * nor does a parenthesis in quotes. Null: one of them has no end, or a backslash stands outside of both.
+ */
+function withoutQuoted(text: string): string | null {
+  let left = '';
+  let depth = 0;
+  let isQuoted = false;
+  for (let at = 0; at < text.length; at++) {
+    const char = text.charAt(at);
+    if (char === '\\') {
+      if (!isQuoted && depth === 0) return null;
+      at++;
+    } else if (isQuoted) {
+      if (char !== '"') continue;
+      isQuoted = false;
+      left += 'q';
+    } else if (char === '(') depth++;
+    else if (depth > 0) {
+      if (char === ')' && --depth === 0) left += ' ';
+    } else if (char === '"') isQuoted = true;
+    else left += char;
+  }
+  return isQuoted || depth > 0 ? null : left;
 }
