@@ -2,10 +2,10 @@
 import { networkInterfaces } from 'node:os';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
-import { createAddressGuard, defaultPrivateNetworks } from './dns/address-guard.ts';
+import { createAddressGuard } from './dns/address-guard.ts';
 import { createResolver } from './dns/resolver.ts';
 import { parseDnsServer, systemDnsServers } from './dns/system-servers.ts';
-import { defaultBogusName, ValidationWatch } from './dns/validation.ts';
+import { ValidationWatch } from './dns/validation.ts';
 import type { Foundation } from './foundation.ts';
 import type { Drainable } from './lifecycle.ts';
 import type { MailAcceptor, Transport } from './mail/outbound-ports.ts';
@@ -77,7 +77,7 @@ export async function openOutbound(foundation: Foundation, parts: OutboundParts)
 }
 
 async function openTransport(
-  { config, logger, clock, stack }: Foundation,
+  { config, logger, clock, metrics, stack }: Foundation,
   { database, sending }: OutboundParts,
   routes: RouteSource,
 ): Promise<Transport> {
@@ -85,28 +85,37 @@ async function openTransport(
   const { hostname } = config;
   const servers = config.dnsServers.flatMap((text) => parseDnsServer(text) ?? []);
   const resolver = createResolver({ servers: servers.length > 0 ? servers : await systemDnsServers(), clock });
-  const validation = new ValidationWatch({ resolver, clock, logger, bogusName: defaultBogusName });
+  const validation = new ValidationWatch({
+    resolver,
+    clock,
+    logger,
+    bogusName: config.dnssecProbeName === 'none' ? '' : config.dnssecProbeName,
+    tell: ({ isValidating }) => metrics.danePossible.set(Number(isValidating)),
+  });
+  // Says at the start whether DANE is on; nobody waits for it.
+  void validation.current();
   return createTransport({
     routes,
     resolver,
     validation: () => validation.current(),
-    guard: createAddressGuard(defaultPrivateNetworks),
+    guard: createAddressGuard(config.privateNetworks),
     stsPolicies: createPgStsPolicies(db),
     tlsReports: stack.use(await openPgTlsSessions({ db, clock, logger })),
     rests: stack.use(await openPgSourceRests({ db, clock, logger })),
     rules: sending.rules,
     ownName: hostname,
     isOwnName: (name) => name.toLowerCase().replace(/\.$/, '') === hostname.toLowerCase(),
-    isOwnAddress: isOwnAddress(),
+    isOwnAddress: isOwnAddress(config.ownAddresses),
     clock,
     logger,
   });
 }
 
 /** RFC 5321 section 5.1: a mail host that is this machine would hand the message back to us. */
-function isOwnAddress(): (address: string) => boolean {
-  const own = new Set(
-    Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address)),
-  );
+function isOwnAddress(further: readonly string[]): (address: string) => boolean {
+  const own = new Set([
+    ...further,
+    ...Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address)),
+  ]);
   return (address) => own.has(address);
 }

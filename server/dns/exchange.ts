@@ -48,7 +48,9 @@ function overUdp<T>({ server, timeoutMs }: Asked, packet: Buffer, read: Read<T>)
       socket.close();
       resolve(outcome);
     };
-    const timer = setTimeout(() => end('timeout'), timeoutMs);
+    // A question that nobody waits for any more does not keep the program from ending.
+    const timer = setTimeout(() => end('timeout'), timeoutMs).unref();
+    socket.unref();
     socket.on('error', () => end('unreachable'));
     socket.on('message', (message) => {
       const reply = read(message);
@@ -71,7 +73,8 @@ function overTcp<T>({ server, timeoutMs }: Asked, packet: Buffer, read: Read<T>)
       socket.destroy();
       resolve(outcome);
     };
-    const timer = setTimeout(() => end('timeout'), timeoutMs);
+    const timer = setTimeout(() => end('timeout'), timeoutMs).unref();
+    socket.unref();
     socket.on('error', () => end('unreachable'));
     socket.on('close', () => end('malformed'));
     socket.on('connect', () => {

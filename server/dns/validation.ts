@@ -7,9 +7,6 @@ import { describeDnsFailure } from './answer.ts';
 export type Validation =
   { readonly isValidating: true; readonly reason: string } | { readonly isValidating: false; readonly reason: string };
 
-/** Signed so that no validating resolver may answer; kept for this purpose by its owner. */
-export const defaultBogusName = 'dnssec-failed.org';
-
 /** How long a finding holds, in ms; one that a silent DNS may have caused is looked at again sooner. */
 const holdsMs = 3600_000;
 const doubtHoldsMs = 60_000;
@@ -20,6 +17,8 @@ export type ValidationOptions = {
   readonly logger: Logger;
   /** A name whose signatures are wrong; an empty text leaves that part out. */
   readonly bogusName: string;
+  /** Told after each look. */
+  readonly tell?: (validation: Validation) => void;
 };
 
 /**
@@ -57,6 +56,7 @@ export class ValidationWatch {
       if (validation.isValidating) logger.info(fields, 'the resolver validates DNSSEC; DANE is on');
       else logger.warn(fields, 'DANE is off: the resolver does not validate DNSSEC');
     }
+    this.#options.tell?.(validation);
     this.#found = { validation, untilMs: clock.monotonicMs() + (isSure ? holdsMs : doubtHoldsMs) };
     return validation;
   }

@@ -22,6 +22,7 @@ import {
   switchType,
   textType,
   webUrlType,
+  networksType,
   wordsType,
   type ValueType,
 } from './value-type.ts';
@@ -301,6 +302,28 @@ export const settings = {
     standard: '',
     standardHelp: 'those of /etc/resolv.conf',
     help: 'The resolvers that are asked for mail hosts, as `192.0.2.1` or `[2001:db8::1]:5353`, with commas between them. They are believed in what they say of DNSSEC, so the way to them must be safe.',
+  }),
+  dnssecProbeName: setting({
+    names: ['DNSSEC_PROBE_NAME'],
+    group: 'Outbound',
+    type: textType,
+    standard: 'dnssec-failed.org',
+    help: 'A name with wrong signatures. A resolver that answers it does not validate DNSSEC, and DANE is off. `none` leaves out this part of the check, for a network that has no such name.',
+  }),
+  privateNetworks: setting({
+    names: ['OUTBOUND_PRIVATE_NETWORKS'],
+    group: 'Outbound',
+    type: networksType,
+    standard: '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,192.0.0.0/24,198.18.0.0/15,fc00::/7,fec0::/10',
+    help: 'Networks that are ours: other people’s MX records and address literals lead no mail there, unless a MailRoute lists them. Name those of Pods and Services here if they are others. Loopback, link-local and metadata addresses are always refused.',
+  }),
+  ownAddresses: setting({
+    names: ['OUTBOUND_OWN_ADDRESSES'],
+    group: 'Outbound',
+    type: wordsType,
+    standard: '',
+    standardHelp: 'those of this machine',
+    help: 'Further addresses under which this installation receives mail, such as a load balancer’s: mail for a domain whose MX leads there, and which is not here, is returned instead of sent round in circles.',
   }),
   maxMessageBytes: setting({
     names: ['MAX_MESSAGE_SIZE'],

@@ -217,6 +217,23 @@ export const wordsType: ValueType<readonly string[]> = {
   print: (words) => words.join(','),
 };
 
+/** Networks in CIDR notation, with commas between them; may be none. */
+export const networksType: ValueType<readonly string[]> = {
+  name: 'networks',
+  parse(text) {
+    const words = text.split(',').map((word) => word.trim());
+    const given = words.filter((word) => word !== '');
+    return given.every(isNetwork) ? good(given) : write('networks such as 10.0.0.0/8, with commas between them');
+  },
+  print: (networks) => networks.join(','),
+};
+
+function isNetwork(text: string): boolean {
+  const [, address = '', bits = ''] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
+  const family = isIP(address);
+  return family !== 0 && Number(bits) <= (family === 6 ? 128 : 32);
+}
+
 /** https, or http to this machine. */
 export const webUrlType: ValueType<string> = {
   name: 'URL',

@@ -108,6 +108,13 @@ export const metricTable = {
     labels: [],
     buckets: fast,
   },
+  danePossible: {
+    type: 'gauge',
+    name: 'postrider_outbound_dane',
+    help: '1: the resolver validates DNSSEC and DANE is on; 0: DANE is off, the log says why (dns.validation).',
+    labels: [],
+    across: 'max',
+  },
   queueDepth: {
     type: 'gauge',
     name: 'postrider_queue_depth',
