@@ -1,6 +1,6 @@
 /** SCRAM against the directory. Invariant: a name that nobody has is answered like any other, the same at each try. */
 import type { Keyring } from '#shared/directory/keyring.ts';
-import type { CredentialKey, ScramAccount, ScramDirectory } from '#shared/directory/logins.ts';
+import type { CredentialKey, ScramAccount, ScramDirectory, ScramNobody } from '#shared/directory/logins.ts';
 import { currentIterations, saltBytes } from '#shared/directory/scram.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import type { LoginOutcome, ScramAttempt, ScramExchange, ScramLogins } from './authenticator.ts';
@@ -18,14 +18,14 @@ export type ScramLoginsOptions = {
 export function createScramLogins({ directory, keyring, metrics, noteUse }: ScramLoginsOptions): ScramLogins {
   return {
     async begin(attempt) {
-      const { login, protocol, mechanism, hash } = attempt;
+      const { protocol, mechanism, hash } = attempt;
       const count = (outcome: string): void => metrics.authAttempts.inc({ protocol, mechanism, outcome });
       const account = await found(directory, attempt).catch((error: unknown) => {
         count('unavailable');
         throw error;
       });
       const outcomeOf = (isProven: boolean): LoginOutcome => {
-        if (account === null) return { ok: false, reason: 'no-such-account' };
+        if (account.verifier === null) return { ok: false, reason: 'no-such-account' };
         if (!isProven) return { ok: false, reason: 'wrong-password' };
         // Said only to who knows the password.
         if (account.isSuspended) return { ok: false, reason: 'suspended' };
@@ -33,7 +33,7 @@ export function createScramLogins({ directory, keyring, metrics, noteUse }: Scra
         return { ok: true, accountId: account.accountId, address: account.address };
       };
       return {
-        keys: account?.verifier ?? decoy(keyring, login, hash),
+        keys: account.verifier ?? decoy(keyring, account.name, hash),
         settle(isProven) {
           const outcome = outcomeOf(isProven);
           count(outcome.ok ? 'ok' : outcome.reason);
@@ -44,13 +44,13 @@ export function createScramLogins({ directory, keyring, metrics, noteUse }: Scra
   };
 }
 
-function found(directory: ScramDirectory, { login, hash }: ScramAttempt): Promise<ScramAccount | null> {
+function found(directory: ScramDirectory, { login, hash }: ScramAttempt): Promise<ScramAccount | ScramNobody> {
   return directory.scramByLogin(login, mechanisms[hash]);
 }
 
-/** A salt as lasting as a real one, and keys that nobody knows a password for. */
-function decoy(keyring: Keyring, login: string, hash: ScramAttempt['hash']): ScramExchange['keys'] {
-  const made = (what: string): Buffer => keyring.tag(keyring.activeId, login.toLowerCase(), `scram ${hash} ${what}`);
+/** A salt as lasting as a real one, whatever way the name is written, and keys that nobody knows a password for. */
+function decoy(keyring: Keyring, name: string, hash: ScramAttempt['hash']): ScramExchange['keys'] {
+  const made = (what: string): Buffer => keyring.tag(keyring.activeId, name, `scram ${hash} ${what}`);
   return {
     iterations: currentIterations,
     salt: made('salt').subarray(0, saltBytes),

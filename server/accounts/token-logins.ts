@@ -53,6 +53,11 @@ const algorithms = [
 /** Codes of `jose` that say that the issuer's keys could not be had, not that the token is wrong. */
 const unavailableCodes: ReadonlySet<string> = new Set(['ERR_JWKS_TIMEOUT', 'ERR_JOSE_GENERIC', 'ERR_JWKS_INVALID']);
 
+/** An address that its issuer has not seen answer may be anybody's. Some issuers write the claim as a text. */
+function isUnverified({ email_verified: verified }: JWTPayload): boolean {
+  return verified !== undefined && verified !== true && verified !== 'true';
+}
+
 export function createTokenLogins(options: TokenLoginsOptions): TokenLogins {
   return new JwtLogins(options);
 }
@@ -84,8 +89,7 @@ class JwtLogins implements TokenLogins {
     const { directory, issuer } = this.#options;
     const claims = await this.#verified(token);
     const named = claims?.[issuer.loginClaim];
-    // An address that its issuer has not seen answer may be anybody's.
-    if (claims === null || typeof named !== 'string' || claims['email_verified'] === false) {
+    if (claims === null || typeof named !== 'string' || isUnverified(claims)) {
       return { ok: false, reason: 'bad-token' };
     }
     const account = await directory.accountByLogin(named);

@@ -57,6 +57,7 @@ async function isMemberThatSends(
         join domain_name own_name on own_name.name = member.domain_name
         join address own on own.domain_id = own_name.domain_id and own.local_part = member.local_part
         join account on account.id = own.account_id and account.retained_at is null and not account.suspended
+        join domain home on home.id = account.domain_id and home.retained_at is null and not home.suspended
         where domain_name.name = ${domain} and account.id = ${accountId}
         limit 1`.execute(db);
     return rows.length > 0;

@@ -9,7 +9,7 @@ import type { ScramMechanism } from '#shared/directory/scram.ts';
 import { canonicalAddress, formatAddress, parseAddress, type MailAddress } from '#shared/text/address.ts';
 import { directoryFault } from './directory-fault.ts';
 
-type ScramRow = {
+type Credential = {
   readonly account_id: AccountId;
   readonly local_part: string;
   readonly domain: string;
@@ -18,14 +18,19 @@ type ScramRow = {
   readonly seal_key_id: string;
   readonly sealed: Buffer;
 };
+/** A domain of ours, with the account, if there is one. */
+type ScramRow = { readonly asked_domain: string } & (Credential | { readonly account_id: null });
 
 export function createPgScramDirectory(db: Kysely<Database>, keyring: Keyring): ScramDirectory {
   return {
     async scramByLogin(login, mechanism) {
-      const address = parseAddress(login);
-      if (!address) return null;
-      const row = await readRow(db, canonicalAddress(address), mechanism);
-      if (row === null) return null;
+      const parsed = parseAddress(login);
+      if (!parsed) return { verifier: null, name: login.toLowerCase() };
+      const address = canonicalAddress(parsed);
+      const row = await readRow(db, address, mechanism);
+      if (row === null || row.account_id === null) {
+        return { verifier: null, name: formatAddress({ ...address, domain: row?.asked_domain ?? address.domain }) };
+      }
       return {
         accountId: row.account_id,
         address: formatAddress({ localPart: row.local_part, domain: row.domain }),
@@ -51,15 +56,18 @@ async function readRow(
 
 function scramRow({ localPart, domain }: MailAddress, mechanism: ScramMechanism) {
   return sql<ScramRow>`/*scram-by-login*/
-    select account.id as account_id, account.local_part, own.name as domain,
-        account.suspended or own.suspended or asked.suspended as suspended,
-        credential.id, credential.seal_key_id, 
-        case when ${mechanism === 'SCRAM-SHA-256'} then credential.scram_sha256 else credential.scram_sha1 end as sealed
+    select asked.name as asked_domain, found.*
       from domain_name
       join domain asked on asked.id = domain_name.domain_id and asked.retained_at is null
-      join address on address.domain_id = asked.id and address.local_part = ${localPart}
-      join account on account.id = address.account_id and account.retained_at is null
-      join domain own on own.id = account.domain_id and own.retained_at is null
-      join credential on credential.account_id = account.id and credential.kind = 'primary'
+      left join lateral (
+        select account.id as account_id, account.local_part, own.name as domain,
+            account.suspended or own.suspended or asked.suspended as suspended,
+            credential.id, credential.seal_key_id,
+            case when ${mechanism === 'SCRAM-SHA-256'} then credential.scram_sha256 else credential.scram_sha1 end as sealed
+          from address
+          join account on account.id = address.account_id and account.retained_at is null
+          join domain own on own.id = account.domain_id and own.retained_at is null
+          join credential on credential.account_id = account.id and credential.kind = 'primary'
+          where address.domain_id = asked.id and address.local_part = ${localPart}) found on true
       where domain_name.name = ${domain}`;
 }

@@ -49,11 +49,13 @@ export type ScramAccount = Pick<LoginAccount, 'accountId' | 'address' | 'isSuspe
   readonly verifier: ScramVerifier;
 };
 
+/** Nobody has the login, or no password. `name` is the same for every way to write an account's address. */
+export type ScramNobody = { readonly verifier: null; readonly name: string };
+
 export interface ScramDirectory {
   /**
-   * As `LoginDirectory.accountByLogin`. Null also where the account has no password. A SCRAM exchange tells one salt,
-   * so only the primary password can be used. Throws MailError unavailable; any other error says that the keyring
-   * doesn't open the row.
+   * As `LoginDirectory.accountByLogin`. A SCRAM exchange tells one salt, so only the primary password can be used.
+   * Throws MailError unavailable; any other error says that the keyring doesn't open the row.
    */
-  scramByLogin(login: string, mechanism: ScramMechanism): Promise<ScramAccount | null>;
+  scramByLogin(login: string, mechanism: ScramMechanism): Promise<ScramAccount | ScramNobody>;
 }

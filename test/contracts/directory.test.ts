@@ -74,6 +74,26 @@ test('a database that can’t be reached is "unavailable", never "unknown"', asy
   await expect(logins.findOrMakeAccount('alice@example.org')).rejects.toMatchObject(unavailable);
 });
 
+test('members send as an alias that says so, until their account or its domain is suspended', async () => {
+  const { db } = database;
+  const accounts = await fill({
+    domains: [{ name: 'open.test' }, { name: 'own.test' }],
+    accounts: [{ address: 'alice@own.test' }, { address: 'bob@own.test' }],
+    aliases: [{ address: 'sales@open.test', members: ['alice@own.test', 'bob@own.test'] }],
+  });
+  const alice = accounts.get('alice@own.test') as AccountId;
+  const maySend = () => recipients.maySendAs(alice, 'Sales@open.test');
+  expect(await maySend()).toBe(false);
+  await db.updateTable('alias').set({ send_as: true }).execute();
+  expect(await maySend()).toBe(true);
+  const own = db.updateTable('domain').where('name', '=', 'own.test');
+  await own.set({ suspended: true }).execute();
+  expect(await maySend()).toBe(false);
+  await own.set({ suspended: false }).execute();
+  await db.updateTable('account').where('id', '=', alice).set({ suspended: true }).execute();
+  expect(await maySend()).toBe(false);
+});
+
 test('RCPT and login find one of many addresses through the indexes', async () => {
   const { db } = database;
   await fill({ domains: [{ name: 'example.org', catchAll: 'u1@example.org' }] });

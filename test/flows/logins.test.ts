@@ -16,12 +16,21 @@ import { startService, users, type Service } from '../harness/service.ts';
 
 const { alice, bob } = users;
 const audience = 'mail.example.test';
+const secondDomain = `
+apiVersion: postrider.dev/v1alpha1
+kind: MailDomain
+metadata: {name: second}
+spec: {domain: second.test, aliasDomains: [alias.test]}
+`;
 
 let issuer: Issuer;
 let service: Service;
 beforeAll(async () => {
   issuer = await startIssuer();
-  service = await startService({ env: { OAUTH_ISSUER: issuer.url, OAUTH_AUDIENCE: audience } });
+  service = await startService({
+    env: { OAUTH_ISSUER: issuer.url, OAUTH_AUDIENCE: audience },
+    manifests: secondDomain,
+  });
 });
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
@@ -170,23 +179,36 @@ test.each([
   expect(await client.ask('MAIL FROM:<alice@example.test>', /^\d{3}/)).toMatch(/^530/);
 });
 
+async function saltOf(login: string): Promise<string> {
+  await using client = await smtp();
+  const challenge = await client.ask(`AUTH SCRAM-SHA-256 ${scramOf({ login }).first()}`, /^334 /);
+  const text = Buffer.from(challenge.slice(4), 'base64').toString();
+  const [, salt = '', iterations] = /,s=([^,]+),i=(\d+)$/.exec(text) ?? [];
+  expect(iterations).toBe('16384');
+  expect(Buffer.from(salt, 'base64')).toHaveLength(16);
+  return salt;
+}
+
 test('a name that nobody has is asked with a salt that lasts, as any other', async () => {
   const salts = new Map<string, string[]>();
   for (const login of [alice.address, 'nobody@example.test', 'Nobody@example.test', 'other@example.test']) {
     for (let n = 0; n < 2; n++) {
-      await using client = await smtp();
-      const challenge = await client.ask(`AUTH SCRAM-SHA-256 ${scramOf({ login }).first()}`, /^334 /);
-      const text = Buffer.from(challenge.slice(4), 'base64').toString();
-      const [, salt = '', iterations] = /,s=([^,]+),i=(\d+)$/.exec(text) ?? [];
-      expect(iterations).toBe('16384');
-      expect(Buffer.from(salt, 'base64')).toHaveLength(16);
       const key = login.toLowerCase();
-      salts.set(key, [...(salts.get(key) ?? []), salt]);
+      salts.set(key, [...(salts.get(key) ?? []), await saltOf(login)]);
     }
   }
   const distinct = [...salts.values()].map((found) => new Set(found));
   expect(distinct.map(({ size }) => size)).toEqual([1, 1, 1]);
   expect(new Set(distinct.flatMap((found) => [...found])).size).toBe(3);
+});
+
+test.each([
+  ['quoted', [alice.address, '"alice"@example.test'], ['nobody@example.test', '"nobody"@example.test']],
+  ['composed', [], ['jos\u00e9@example.test', 'jose\u0301@example.test']],
+  ['at an alias domain', [], ['nobody@second.test', 'nobody@alias.test']],
+  ['at a domain elsewhere', [], ['nobody@b\u00fccher.test', 'nobody@xn--bcher-kva.test']],
+])('the salt tells nobody from somebody no better where the name is written another way: %s', async (_, ...names) => {
+  for (const logins of names) expect(new Set(await Promise.all(logins.map(saltOf))).size).toBeLessThanOrEqual(1);
 });
 
 test('an exchange can be given up, and another one begun', async () => {
@@ -216,6 +238,7 @@ test.each([
   ['names nobody here', { email: 'nobody@example.test' }],
   ['is of another account', { email: bob.address }],
   ['has an address that was never checked', { claims: { email_verified: false } }],
+  ['has one of which a text says so', { claims: { email_verified: 'false' } }],
 ] as const)('a token that %s is refused, after the error (RFC 7628 section 3.2.2)', async (_, options) => {
   await using client = await smtp();
   const response = `n,a=${alice.address},\x01auth=Bearer ${await token(options)}\x01\x01`;
