@@ -106,6 +106,7 @@ export async function openMailService(
     directory,
     authenticator,
     submission: sending.openSubmission(outbound.acceptor),
+    acceptor: outbound.acceptor,
     reports: sending.reports,
     tls,
     clock,

@@ -185,10 +185,12 @@ export interface ChangeFeed {
 
 /** What became of a recipient's address. */
 export type RecipientVerdict =
-  /** One or more accounts, each once (aliases may name several). `address` is the account's own, for Delivered-To. */
+  /** Accounts, each once (aliases may name several). `address` is the account's own, for Delivered-To. */
   | {
       readonly kind: 'local';
       readonly accounts: readonly { readonly accountId: AccountId; readonly address: string }[];
+      /** Addresses elsewhere that the alias names, each once. With none, there is an account. */
+      readonly forwards: readonly string[];
     }
   /** The domain is ours, the address is not. */
   | { readonly kind: 'unknown' }

@@ -84,7 +84,7 @@ export class EnvelopeRules {
         ) {
           throw new SmtpRefusal(replies.tooManyRecipients);
         }
-        transaction.add(address, verdict.accounts);
+        transaction.add(address, verdict.accounts, verdict.forwards);
         if (asked.notify?.includes('success') === true) transaction.receipts.push({ address, ...asked });
         return;
       case 'remote': {

@@ -4,13 +4,14 @@ import type { SMTPServerSession } from 'smtp-server';
 import type { Clock } from '#shared/base/clock.ts';
 import { newLogId, type Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
-import type { MailStore } from '#server/mail/ports.ts';
+import type { MailStore, SpooledMessage } from '#server/mail/ports.ts';
 import type { Spool, SpoolArea } from '#server/wire/spool.ts';
 import type { ByteFilter } from '#server/delivery/byte-filter.ts';
 import { judgeContent } from '#server/delivery/content-rules.ts';
 import type { InboundReports } from '#server/bounce/inbound-reports.ts';
-import { deliverMessage } from '#server/delivery/deliver-message.ts';
-import type { Accepted } from '#server/mail/outbound-ports.ts';
+import { deliverMessage, deliveriesOf } from '#server/delivery/deliver-message.ts';
+import { forwardOf } from '#server/delivery/forward.ts';
+import type { Accepted, MailAcceptor, NewRecipient } from '#server/mail/outbound-ports.ts';
 import type { Submission } from '#server/submission/submit.ts';
 import { LineNormaliser } from '#server/delivery/line-normaliser.ts';
 import { maxAddedHeaderBytes, SubmissionHeader } from '#server/delivery/submission-header.ts';
@@ -23,6 +24,8 @@ export type ReceiveServices = {
   readonly store: MailStore;
   /** Takes what our users hand in; null: as from anybody else, and nothing goes to other systems. */
   readonly submission: Submission | null;
+  /** Takes what aliases send on; null: nothing goes to other systems. */
+  readonly acceptor: MailAcceptor | null;
   /** Learns from reports that come in; null: nobody does. */
   readonly reports: InboundReports | null;
   readonly spools: SpoolArea;
@@ -86,13 +89,13 @@ export async function receiveMessage(
             accountId: userOf(session)?.accountId ?? null,
             facts,
             local,
-            remote: [...transaction.remote.values()],
+            remote: remoteRecipients(transaction),
             receipts: transaction.receipts,
             options: transaction.options,
             isSmtpUtf8: session.envelope.smtpUtf8 === true,
             blindFields: header?.blindFields ?? '',
           })
-        : { delivered: await deliverMessage(store, message, local, facts), queued: [] };
+        : await acceptForOthers(message, transaction, facts, services, session.envelope.smtpUtf8 === true);
     const about = { message: id, blob: message.hash, mailboxes: delivered.length, queued: queued.map(String) };
     log.info({ event: 'msg.stored', ...about }, 'message stored');
     if (!isSubmission) await services.reports?.learn(message, transaction.sent, log);
@@ -104,6 +107,27 @@ export async function receiveMessage(
   } finally {
     metrics.smtpDataSeconds.observe({ listener }, (clock.monotonicMs() - endedAt) / 1000);
   }
+}
+
+/** Those named, and those that aliases here name. */
+function remoteRecipients({ remote, forwards }: Transaction): readonly NewRecipient[] {
+  const forwarded = [...forwards.keys()].filter((address) => !remote.has(address));
+  return [...remote.values(), ...forwarded.map((address) => ({ address, notify: null, orcpt: null }))];
+}
+
+/** For accounts here, and for the addresses elsewhere that their aliases name. */
+async function acceptForOthers(
+  message: SpooledMessage,
+  { recipients, forwards }: Transaction,
+  facts: TraceFacts,
+  { store, acceptor }: ReceiveServices,
+  isSmtpUtf8: boolean,
+): Promise<Accepted> {
+  const local = [...recipients.values()].flat();
+  if (acceptor === null || forwards.size === 0) {
+    return { delivered: await deliverMessage(store, message, local, facts), queued: [] };
+  }
+  return acceptor.accept(message, deliveriesOf(local, facts), [await forwardOf(message, forwards, facts, isSmtpUtf8)]);
 }
 
 function submissionHeader(id: string, { hostname }: SmtpOptions, clock: Clock): SubmissionHeader {

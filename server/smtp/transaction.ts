@@ -19,6 +19,8 @@ export class Transaction {
   readonly recipients = new Map<string, readonly Recipient[]>();
   /** Addresses elsewhere, by themselves. */
   readonly remote = new Map<string, NewRecipient>();
+  /** Addresses elsewhere that aliases here name, and the alias. */
+  readonly forwards = new Map<string, string>();
   /** Messages of ours whose return path is among the recipients. */
   readonly sent: SentMessage[] = [];
   /** Recipients here of which the sender wants to hear that they got it. */
@@ -36,8 +38,9 @@ export class Transaction {
     );
   }
 
-  add(address: string, accounts: readonly Recipient[]): void {
+  add(address: string, accounts: readonly Recipient[], forwards: readonly string[]): void {
     this.recipients.set(address, accounts);
+    for (const forward of forwards) this.forwards.set(forward, address);
     for (const { accountId } of accounts) this.#accountIds.add(accountId);
   }
 }

@@ -1,5 +1,6 @@
 import type { AccountId } from '#shared/base/ids.ts';
 import type { Resolution } from '#shared/directory/resolve-recipient.ts';
+import { formatAddress } from '#shared/text/address.ts';
 import type { RecipientVerdict } from '#server/mail/ports.ts';
 
 /** What is known of an account when mail comes for it. */
@@ -28,9 +29,10 @@ export function recipientVerdict(
     .map((id) => accounts.get(id))
     .filter((account) => account !== undefined)
     .filter((account) => !account.isSuspended);
-  if (active.length === 0) return { kind: 'suspended' };
+  const forwards = resolution.elsewhere.map((address) => formatAddress(address));
+  if (active.length === 0 && forwards.length === 0) return { kind: 'suspended' };
   if (active.some((account) => isFull(account, declaredBytes))) return { kind: 'over-quota' };
-  return { kind: 'local', accounts: active.map(({ accountId, address }) => ({ accountId, address })) };
+  return { kind: 'local', accounts: active.map(({ accountId, address }) => ({ accountId, address })), forwards };
 }
 
 /** Whether the address that resolved so is this account's alone, and the account may be used. */
@@ -39,7 +41,8 @@ export function isSenderOf(
   resolution: Resolution,
   accounts: ReadonlyMap<AccountId, RecipientAccount>,
 ): boolean {
-  if (resolution.kind !== 'accounts' || resolution.accountIds.length !== 1) return false;
+  if (resolution.kind !== 'accounts' || resolution.accountIds.length !== 1 || resolution.elsewhere.length > 0)
+    return false;
   return resolution.accountIds[0] === accountId && accounts.get(accountId)?.isSuspended === false;
 }
 

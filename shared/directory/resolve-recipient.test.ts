@@ -69,6 +69,12 @@ describe('whom an address leads to', () => {
     const resolution = resolveRecipient(at(address), facts);
     expect(resolution.kind).toBe('accounts');
     if (resolution.kind === 'accounts') expect(resolution.accountIds.toSorted()).toEqual(expected.toSorted());
+    if (resolution.kind === 'accounts') expect(resolution.elsewhere).toEqual([]);
+  });
+
+  test('an alias of an address elsewhere, whatever else it names', () => {
+    const elsewhere = [at('somebody@remote.test')];
+    expect(resolveRecipient(at('away@example.org'), facts)).toEqual({ kind: 'accounts', accountIds: [], elsewhere });
   });
 
   test.each([
@@ -78,7 +84,6 @@ describe('whom an address leads to', () => {
     ['a sub-address where there are none', 'dave+x@exact.test', 'unknown'],
     ['a retained address', 'gone@example.org', 'unknown'],
     ['a retained address is not the catch-all’s', 'gone@caught.test', 'unknown'],
-    ['an alias of nothing that is here', 'away@example.org', 'unknown'],
     ['an alias of itself', 'self@example.org', 'unknown'],
     ['an alias deeper than is followed', `deep${maxAliasDepth}@example.org`, 'unknown'],
     ['any address of a suspended domain', 'erin@closed.test', 'suspended'],

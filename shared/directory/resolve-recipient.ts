@@ -3,10 +3,10 @@
  * that are about to be applied (shared/provisioning), so that both follow the same rules.
  *
  * An address is looked for as it is, then without its detail (alice+list), then the domain's catch-all has it. An
- * alias leads to what its members lead to, by the same rules. An alias domain's addresses are its domain's.
+ * alias leads to what its members lead to, by the same rules, and to members at other domains. An alias domain's addresses are its domain's.
  */
 import type { AccountId } from '#shared/base/ids.ts';
-import { canonicalAddress, splitSubaddress } from '#shared/text/address.ts';
+import { canonicalAddress, formatAddress, splitSubaddress } from '#shared/text/address.ts';
 import type { MailAddress } from '#shared/text/address.ts';
 
 /** Aliases that name aliases: levels that are followed. */
@@ -38,8 +38,8 @@ export interface DirectoryFacts<Id = AccountId> {
 }
 
 export type Resolution<Id = AccountId> =
-  /** At least one, each once, in the order they were found. */
-  | { readonly kind: 'accounts'; readonly accountIds: readonly Id[] }
+  /** Each once, in the order they were found; at least one account, or address at another domain. */
+  | { readonly kind: 'accounts'; readonly accountIds: readonly Id[]; readonly elsewhere: readonly MailAddress[] }
   | { readonly kind: 'unknown' }
   | { readonly kind: 'suspended' }
   | { readonly kind: 'remote' };
@@ -48,18 +48,23 @@ export function resolveRecipient<Id>(address: MailAddress, facts: DirectoryFacts
   const domain = facts.domain(address.domain);
   if (!domain) return { kind: 'remote' };
   if (domain.suspended) return { kind: 'suspended' };
-  const search: Search<Id> = { facts, found: new Set(), seen: new Set(), hasMetSuspended: false };
+  const search: Search<Id> = { facts, found: new Set(), elsewhere: new Map(), seen: new Set(), hasMetSuspended: false };
   let level: readonly MailAddress[] = [address];
   for (let depth = 0; depth <= maxAliasDepth && level.length > 0; depth++) {
     level = level.flatMap((each) => follow(each, search));
   }
-  if (search.found.size > 0) return { kind: 'accounts', accountIds: [...search.found] };
+  const { found, elsewhere } = search;
+  if (found.size > 0 || elsewhere.size > 0) {
+    return { kind: 'accounts', accountIds: [...found], elsewhere: [...elsewhere.values()] };
+  }
   return { kind: search.hasMetSuspended ? 'suspended' : 'unknown' };
 }
 
 type Search<Id> = {
   readonly facts: DirectoryFacts<Id>;
   readonly found: Set<Id>;
+  /** Members at other domains, by their canonical form. */
+  readonly elsewhere: Map<string, MailAddress>;
   readonly seen: Set<string>;
   /** A member is at a domain that is suspended: the address exists, and may be used again. */
   hasMetSuspended: boolean;
@@ -67,9 +72,13 @@ type Search<Id> = {
 
 /** Adds the account that the address is of, or returns the addresses to follow instead of it. */
 function follow<Id>(address: MailAddress, search: Search<Id>): readonly MailAddress[] {
-  const { facts, found, seen } = search;
+  const { facts, found, elsewhere, seen } = search;
   const domain = facts.domain(address.domain);
-  if (!domain) return [];
+  if (!domain) {
+    const key = formatAddress(canonicalAddress(address));
+    if (!elsewhere.has(key)) elsewhere.set(key, address);
+    return [];
+  }
   if (domain.suspended) {
     search.hasMetSuspended = true;
     return [];

@@ -9,9 +9,7 @@ import type { ObservedDirectory, ObservedRow } from './observed.ts';
 import { addressKey, uidsOf } from './wanted.ts';
 import type { WantedAlias, WantedDirectory } from './wanted.ts';
 
-const outside = 'sending to other domains is not available yet';
-
-/** Whether all aliases and catch-alls lead to accounts here, by the rules that deliveries follow. */
+/** Whether all aliases and catch-alls lead somewhere, by the rules that deliveries follow. */
 export function checkMembers(wanted: WantedDirectory, observed: ObservedDirectory): readonly ManifestFault[] {
   const facts = factsOf(wanted, observed);
   return [
@@ -38,16 +36,15 @@ function checkAlias(
     return reason ? [faultAt(alias.at(['spec', 'members', i]), reason)] : [];
   });
   const resolution = resolveRecipient(alias, facts);
-  if (faults.length === 0 && resolution.kind === 'accounts' && resolution.accountIds.length > maxAliasAccounts) {
-    const message = `${alias.label} leads to ${resolution.accountIds.length} accounts, more than ${maxAliasAccounts}`;
-    return [faultAt(alias.at(['spec', 'members']), message)];
-  }
-  return faults;
+  if (faults.length > 0 || resolution.kind !== 'accounts') return faults;
+  const count = resolution.accountIds.length + resolution.elsewhere.length;
+  if (count <= maxAliasAccounts) return [];
+  const message = `${alias.label} leads to ${count} accounts, more than ${maxAliasAccounts}`;
+  return [faultAt(alias.at(['spec', 'members']), message)];
 }
 
 function whyNowhere(member: MailAddress, facts: DirectoryFacts<string>): string | null {
   const { kind } = resolveRecipient(member, facts);
-  if (kind === 'remote') return `${formatAddress(member)} is at another domain: ${outside}`;
   if (kind !== 'unknown') return null;
   return `${formatAddress(member)} leads to no account, or through more than ${maxAliasDepth} aliases`;
 }

@@ -68,7 +68,9 @@ export function directoryContract(
 ) {
   describe(`${name}: recipients`, () => {
     const addressesOf = (verdict: RecipientVerdict): readonly string[] =>
-      verdict.kind === 'local' ? verdict.accounts.map(({ address }) => address).toSorted() : [verdict.kind];
+      verdict.kind === 'local'
+        ? [...verdict.accounts.map(({ address }) => address), ...verdict.forwards].toSorted()
+        : [verdict.kind];
 
     const expectations: readonly (readonly [address: string, leadsTo: readonly string[]])[] = [
       ['alice@example.org', ['alice@example.org']],
@@ -91,14 +93,14 @@ export function directoryContract(
       ['carol+x@dash.test', ['unknown']],
       ['dave+x@exact.test', ['unknown']],
       ['gone@caught.test', ['unknown']],
-      ['nowhere@example.org', ['unknown']],
+      ['nowhere@example.org', ['x@remote.test']],
       ['not an address', ['unknown']],
       ['full@example.org', ['over-quota']],
       ['crowd@example.org', ['over-quota']],
       ['stopped@example.org', ['suspended']],
       ['idle@example.org', ['suspended']],
-      ['shut@example.org', ['suspended']],
-      ['half-shut@example.org', ['alice@example.org']],
+      ['shut@example.org', ['nobody@remote.test']],
+      ['half-shut@example.org', ['alice@example.org', 'nobody@remote.test']],
       ['erin@closed.test', ['suspended']],
       ['nobody@closed.test', ['suspended']],
       ['alice@remote.test', ['remote']],
@@ -133,6 +135,7 @@ export function directoryContract(
       expect(verdict).toEqual({
         kind: 'local',
         accounts: [{ accountId: account?.accountId, address: 'alice@example.org' }],
+        forwards: [],
       });
     });
 
@@ -281,6 +284,7 @@ export function directoryContract(
       expect(await recipients.resolveRecipient('new.person@example.org', 0)).toEqual({
         kind: 'local',
         accounts: [{ accountId: made?.accountId, address: 'new.person@example.org' }],
+        forwards: [],
       });
       expect(await logins.findOrMakeAccount('sales@example.org')).toMatchObject({ address: 'alice@example.org' });
     });

@@ -87,6 +87,7 @@ export async function openBench(overrides: BenchOverrides = {}): Promise<Bench> 
       directory: { ...directoryOf(alice, bob), ...overrides.directory },
       authenticator: authenticatorOf(alice),
       submission: overrides.submission ?? null,
+      acceptor: null,
       reports: overrides.reports ?? null,
     },
   );
@@ -118,16 +119,18 @@ function directoryOf(alice: AccountId, bob: AccountId): RecipientDirectory {
       switch (address) {
         case 'alice@home.test':
         case 'alice+news@home.test':
-          return { kind: 'local', accounts: [aliceAccount] };
+          return { kind: 'local', accounts: [aliceAccount], forwards: [] };
         case 'bob@home.test':
         case 'jörg@home.test':
-          return { kind: 'local', accounts: [bobAccount] };
+          return { kind: 'local', accounts: [bobAccount], forwards: [] };
         case 'team@home.test':
-          return { kind: 'local', accounts: [aliceAccount, bobAccount] };
+          return { kind: 'local', accounts: [aliceAccount, bobAccount], forwards: [] };
         case 'full@home.test':
           return { kind: 'over-quota' };
         case 'small@home.test':
-          return declaredBytes > 1000 ? { kind: 'over-quota' } : { kind: 'local', accounts: [bobAccount] };
+          return declaredBytes > 1000
+            ? { kind: 'over-quota' }
+            : { kind: 'local', accounts: [bobAccount], forwards: [] };
         case 'gone@home.test':
           return { kind: 'suspended' };
         case 'later@home.test':

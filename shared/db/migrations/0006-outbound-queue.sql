@@ -246,7 +246,7 @@ create function outbound_take(
   _worker uuid, _token int8[], _destination_id int8[], _limit int4[],
   _high timestamptz[], _normal timestamptz[], _low timestamptz[]
 ) returns table (place int8, taken int4, high timestamptz, normal timestamptz, low timestamptz) language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_column
 begin
   return query
@@ -291,7 +291,7 @@ end $$;
 -- Puts destinations to rest until their next row is due; they are locked by the caller. One whose rows are still being
 -- committed by somebody, or were not all looked at lately, is looked at once more before.
 create function outbound_rest(_destination_id int8[]) returns void language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
   _alone int8[];
 begin
@@ -328,7 +328,7 @@ returns table (
   token int8, destination_id int8, route text, domain text, max_lanes int2, per_minute int4,
   blocked_times int2, high timestamptz, normal timestamptz, low timestamptz
 ) language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_column
 declare
   _id int8[];
@@ -387,7 +387,7 @@ end $$;
 create function outbound_next(
   _worker uuid, _token int8[], _rows int4, _high timestamptz[], _normal timestamptz[], _low timestamptz[]
 ) returns table (old_token int8, token int8, high timestamptz, normal timestamptz, low timestamptz) language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_column
 declare
   _old int8[];
@@ -430,7 +430,7 @@ create function outbound_leave(
   _worker uuid, _token int8[], _high timestamptz[], _normal timestamptz[], _low timestamptz[],
   _rise real[], _fall real[], _blocked_ms int8[], _reason text[]
 ) returns void language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
   _gone int8[];
   _id int8[];
@@ -467,8 +467,12 @@ end $$;
 --              given back as it was), due (null: now), reason, and the columns of outbound_attempt
 -- Returns the recipients that were not in hand any more. To call it again after an unknown outcome does no harm: what was
 -- settled under the same token is not among them, unless _is_strict.
-create function outbound_settle(_outcomes jsonb, _is_strict bool) returns int8[] language sql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
+create function outbound_settle(_outcomes jsonb, _is_strict bool) returns int8[] language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+declare
+  _done int8[];
+  _refused int8[];
+begin
   with o as materialized (
     select * from jsonb_to_recordset(_outcomes) o (
       token int8, id int8, message int8, address text, attempt int2, next text, due timestamptz, reason text,
@@ -487,22 +491,42 @@ set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bit
       from o where r.id = o.id and r.lease = o.token and o.next <> 'gone' returning r.id
   ), settled as materialized (
     select id from removed union all select id from kept
-  ), refused as materialized (
-    select o.id from o left join settled s on s.id = o.id
-      where s.id is null and (_is_strict or not exists (
-        select from outbound_attempt a
-          where a.message_id = o.message and a.recipient_id = o.id and a.token = o.token and a.outcome <> 'lapsed'))
   ), told as (
     insert into outbound_attempt (message_id, recipient_id, token, attempt, address, outcome, category, uncertain, stale,
         code, status, reply, host, host_address, source_address, tls_version, tls_cipher, tls_policy, tls_verified, tls_result, ms)
-      select o.message, o.id, o.token, o.attempt, o.address, o.outcome, o.category, coalesce(o.uncertain, false), w.is_stale,
+      select o.message, o.id, o.token, o.attempt, o.address, o.outcome, o.category, coalesce(o.uncertain, false), false,
           o.code, o.status, o.reply, o.host, o.host_address, o.source_address, o.tls_version, o.tls_cipher, o.tls_policy,
           o.tls_verified, o.tls_result, o.ms
-        from (select id, false as is_stale from settled union all select id, true from refused) w join o on o.id = w.id
-        where o.next <> 'untried'
+        from settled join o on o.id = settled.id where o.next <> 'untried'
   )
-  select array_agg(id) from refused
-$$;
+  select coalesce(array_agg(id), '{}') into _done from settled;
+  if cardinality(_done) = jsonb_array_length(_outcomes) then
+    return null;
+  end if;
+
+  with o as materialized (
+    select * from jsonb_to_recordset(_outcomes) o (
+      token int8, id int8, message int8, address text, attempt int2, next text, due timestamptz, reason text,
+      outcome text, category text, uncertain bool, code int2, status text, reply text, host text, host_address text,
+      source_address text, tls_version text, tls_cipher text, tls_policy text, tls_verified bool, tls_result text, ms int4)
+      where o.id <> all (_done)
+  ), refused as materialized (
+    -- One row after the other by the index, however many attempts there are.
+    select o.id from o left join lateral (
+        select true as is_there from outbound_attempt a
+          where a.message_id = o.message and a.recipient_id = o.id and a.token = o.token and a.outcome <> 'lapsed' limit 1) a on true
+      where _is_strict or a.is_there is null
+  ), told as (
+    insert into outbound_attempt (message_id, recipient_id, token, attempt, address, outcome, category, uncertain, stale,
+        code, status, reply, host, host_address, source_address, tls_version, tls_cipher, tls_policy, tls_verified, tls_result, ms)
+      select o.message, o.id, o.token, o.attempt, o.address, o.outcome, o.category, coalesce(o.uncertain, false), true,
+          o.code, o.status, o.reply, o.host, o.host_address, o.source_address, o.tls_version, o.tls_cipher, o.tls_policy,
+          o.tls_verified, o.tls_result, o.ms
+        from refused join o on o.id = refused.id where o.next <> 'untried'
+  )
+  select array_agg(id) into _refused from refused;
+  return _refused;
+end $$;
 
 -- Takes their lanes from workers that were not heard of for longer than their time, and gives the recipients to whoever
 -- claims next. A recipient with which _most_crashes workers were lost is dead. Does nothing for a while (_seconds) after
