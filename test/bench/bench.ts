@@ -11,7 +11,7 @@ const mostAppended = 500;
 const fillDeadlineMs = 600_000;
 
 /** Names of figures in `Sample.also`. */
-export const memoryMore = 'MiB more';
+const memoryMore = 'MiB more';
 export const roundTripsEach = 'round trips each';
 
 export type Timed = Omit<Sample, 'value' | 'also'> & {

@@ -18,6 +18,7 @@ import { aimText, verdicts } from './verdict.ts';
 
 const isQuick = process.env['QUICK'] === '1';
 const rounds = Number(process.env['ROUNDS'] ?? (isQuick ? 1 : 3));
+const isExact = process.env['ROUNDS'] !== undefined;
 const withFar = process.env['FAR'] !== '0';
 const stopping = new AbortController();
 const startedAt = performance.now();
@@ -67,7 +68,9 @@ async function main(names: string): Promise<void> {
   };
   const { missing } = started;
   for (const row of rows) {
-    measured.push(await measureRow(row, { bench, rounds, withFar, probes, missing, signal: stopping.signal, say }));
+    measured.push(
+      await measureRow(row, { bench, rounds, isExact, withFar, probes, missing, signal: stopping.signal, say }),
+    );
     // After each row: who stops a long run keeps what was measured.
     write(results());
   }

@@ -10,6 +10,8 @@ import { MessageCounter } from './message-counter.ts';
 
 /** Bytes that wait here before their source is not read any more. */
 const mostWaiting = 64 * 1024 * 1024;
+/** Between two looks at what is due. Timers tick in whole milliseconds, and come one late: too coarse for one. */
+const lookEveryMs = 0.15;
 
 const [host = '', port = '', delay = ''] = process.argv.slice(2);
 const delayMs = Number(delay);
@@ -41,7 +43,6 @@ class DelayedLine {
   readonly #waiting: { readonly at: number; readonly chunk: Buffer }[] = [];
   #bytes = 0;
   #isEnding = false;
-  #isScheduled = false;
 
   constructor(source: net.Socket, target: net.Socket) {
     this.#source = source;
@@ -49,10 +50,10 @@ class DelayedLine {
   }
 
   send(chunk: Buffer): void {
-    this.#waiting.push({ at: performance.now() + delayMs, chunk });
+    this.#waiting.push({ at: performance.now() + delayMs - lookEveryMs, chunk });
     this.#bytes += chunk.length;
     if (this.#bytes > mostWaiting) this.#source.pause();
-    if (!this.#isScheduled) this.#deliverIn(delayMs);
+    look(this);
   }
 
   /** The target hears of the end when all that came before has arrived. */
@@ -61,25 +62,36 @@ class DelayedLine {
     if (this.#waiting.length === 0) this.#target.destroy();
   }
 
-  #deliverIn(ms: number): void {
-    this.#isScheduled = true;
-    setTimeout(() => this.#deliver(), ms);
-  }
-
-  #deliver(): void {
-    this.#isScheduled = false;
-    // Timers tick in whole milliseconds; what is due within a part of one is not kept for another.
-    const now = performance.now() + 0.25;
+  /** Hands on what is due; false when nothing waits any more. */
+  deliver(): boolean {
+    const now = performance.now();
     for (let next = this.#waiting[0]; next !== undefined && next.at <= now; next = this.#waiting[0]) {
       this.#waiting.shift();
       this.#bytes -= next.chunk.length;
       this.#target.write(next.chunk);
     }
-    const next = this.#waiting[0];
-    if (next !== undefined) this.#deliverIn(Math.max(1, next.at - now));
-    else if (this.#isEnding) this.#target.end();
     if (this.#bytes <= mostWaiting && this.#source.isPaused()) this.#source.resume();
+    if (this.#waiting.length > 0) return true;
+    if (this.#isEnding) this.#target.end();
+    return false;
   }
+}
+
+/** Lines on which something waits. */
+const looked = new Set<DelayedLine>();
+const never = new Int32Array(new SharedArrayBuffer(4));
+
+function look(line: DelayedLine): void {
+  if (looked.size === 0) setImmediate(lookAtAll);
+  looked.add(line);
+}
+
+/** Sleeps a moment where a timer would sleep a millisecond or two; sockets are read between two looks. */
+function lookAtAll(): void {
+  for (const line of looked) if (!line.deliver()) looked.delete(line);
+  if (looked.size === 0) return;
+  Atomics.wait(never, 0, 0, lookEveryMs);
+  setImmediate(lookAtAll);
 }
 
 process.on('message', () => process.send?.({ roundTrips }));
