@@ -43,7 +43,7 @@ function say(text: string): void {
 
 async function main(names: string): Promise<void> {
   if (names === 'list') {
-    for (const row of rowsNamed('all')) console.log(`${row.name.padEnd(30)}${aimText(row).padEnd(36)}${row.title}`);
+    for (const row of rowsNamed('all')) console.log(`${row.name.padEnd(30)}${aimText(row).padEnd(42)} ${row.title}`);
     return;
   }
   const rows = rowsNamed(names);
