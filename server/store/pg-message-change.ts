@@ -119,7 +119,9 @@ async function changeKnown<T>(
   known: Before,
 ): Promise<MessagesChanged<T> | null> {
   try {
-    return await attemptChange(db, accountId, change, known);
+    const changed = await attemptChange(db, accountId, change, known);
+    // That nothing is to be done is a guess too, which no write has compared with what is there.
+    return changed?.written ? changed : null;
   } catch (error) {
     if (isConnectionLoss(error)) return null;
     throw error;
