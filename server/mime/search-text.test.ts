@@ -109,6 +109,8 @@ describe('what SEARCH looks through', () => {
 
   test('case, width and composition are folded, accents are not', () => {
     expect(foldText('StraSSE Cafe\u0301 ＡＢＣ')).toBe('strasse café abc');
+    expect(foldText('ΔΗΜΟΣΙΟ')).toContain(foldText('ΔΗΜΟΣ'));
+    expect(foldText('δήμος')).toBe(foldText('ΔΉΜΟΣ'));
     expect(foldText('cafe')).not.toBe(foldText('café'));
   });
 });

@@ -13,10 +13,11 @@ export type ReadBytes = (start: number, end: number) => AsyncIterable<Buffer>;
 
 /**
  * Text as it is compared: compatibility forms unified (Unicode NFKC) and in lower case, so that case, width
- * and the composition of accents don't matter; accents themselves do. Needle and text are both folded.
+ * and the composition of accents don't matter; accents themselves do. Needle and text are both folded, so a letter must
+ * become the same wherever it stands: a sigma has another form in lower case at the end of a word.
  */
 export function foldText(text: string): string {
-  return text.normalize('NFKC').toLowerCase();
+  return text.normalize('NFKC').toLowerCase().replaceAll('ς', 'σ');
 }
 
 /** The decoded values of all fields of this name; `header` is a binary string. */

@@ -7,7 +7,7 @@ import { openPgStore, type PgStoreUnderTest } from '../../test/contracts/pg-stor
 import { letter, TestAccount } from '../../test/contracts/store-under-test.ts';
 import { corpusMessages } from '../../test/corpus/corpus.ts';
 import { spooled } from '../../test/harness/message.ts';
-import { indexVersion } from './pg-search-index.ts';
+import { askIndex, indexVersion } from './pg-search-index.ts';
 import { SearchIndexer } from './pg-search-indexer.ts';
 import { claim, dropIndex, findWaiting, release, worthwhile, worthwhileAtRest } from './pg-search-queue.ts';
 import { addSegment, joinSmallSegments } from './pg-search-segments.ts';
@@ -71,7 +71,7 @@ const letters = (count: number, from = 0): string[] =>
 
 test('the Unicode tables are those that the index was made with', () => {
   // Another version may fold text otherwise: raise indexVersion together with what is expected here.
-  expect([indexVersion, process.versions.unicode]).toEqual([1, '17.0']);
+  expect([indexVersion, process.versions.unicode]).toEqual([2, '17.0']);
 });
 
 describe('hits are those of a scan', () => {
@@ -259,6 +259,16 @@ describe('the index', () => {
       1, 4, 5,
     ]);
     expect(await expectSame(where, header('subject', 'number77'))).toHaveLength(11 - 4);
+  });
+
+  test('names no more than it is asked for, which need not be a whole number', async () => {
+    const account = await TestAccount.create(under);
+    await put(account, letters(10));
+    await index(account.id);
+    const asked = body('body of');
+    const answer = await askIndex(under.database.db, account.id, asked, signal);
+    expect(await answer?.candidates(asked, 10 / 4, signal)).toBeNull();
+    expect(await answer?.candidates(asked, 10.5, signal)).toHaveLength(10);
   });
 
   test('goes on where it was when a server stops in the middle', async () => {

@@ -15,7 +15,7 @@ import { keysOf, type ContentKey } from './match-query.ts';
  * To be raised with every change of what is indexed or how: of `foldText`, `headerText` or `bodyText`, of
  * server/search, and of Node's Unicode tables (pg-search-index.test.ts).
  */
-export const indexVersion = 1;
+export const indexVersion = 2;
 
 /** Rows read of each segment for one query; what more its keys would need is left to the scan. */
 const maxRows = 256;
@@ -83,7 +83,7 @@ export class IndexAnswer {
       await turns.pause(signal);
       const can = possible(query, places.count, may);
       for (let place = can.indexOf(1); place !== -1; place = can.indexOf(1, place + 1)) {
-        if (found.length === limit) return null;
+        if (found.length >= limit) return null;
         found.push(places.emailAt(place));
       }
     }
