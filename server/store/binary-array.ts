@@ -27,7 +27,7 @@ export function textArray(items: readonly (string | null)[]): Buffer {
   );
 }
 
-export function int4Array(items: readonly number[]): Buffer {
+export function int4Array(items: readonly (number | null)[]): Buffer {
   return encode(
     typeId.int4,
     items,
@@ -45,7 +45,7 @@ export function int8Array(items: readonly (number | bigint)[]): Buffer {
   );
 }
 
-export function boolArray(items: readonly boolean[]): Buffer {
+export function boolArray(items: readonly (boolean | null)[]): Buffer {
   return encode(
     typeId.bool,
     items,

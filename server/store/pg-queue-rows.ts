@@ -11,6 +11,7 @@ import type {
   QueueRecipientId,
 } from '#server/mail/outbound-ports.ts';
 import type { InHand, LaneToken, Settlement } from '#server/mail/outbound-queue.ts';
+import { boolArray, int4Array, int8Array, textArray, timestampArray } from './binary-array.ts';
 import { QueueContents } from './pg-queue-contents.ts';
 
 /** The columns of outbound_message, as they are, with the blob's size. */
@@ -162,38 +163,54 @@ function parseNotify(text: string | null): Notify | null {
   return text.split(' ') as ('success' | 'failure' | 'delay')[];
 }
 
-/** For outbound_settle. */
-export function encodeSettlements(settlements: readonly Settlement[]): string {
-  return JSON.stringify(
-    settlements.map(({ inHand, next, due, reason, outcome, category, facts }) => ({
-      token: String(inHand.token),
-      id: String(inHand.recipient.id),
-      message: String(inHand.message.id),
-      address: inHand.recipient.address,
-      attempt: inHand.recipient.attempts + 1,
-      next,
-      due,
-      reason: clean(reason),
-      outcome,
-      category,
-      ...(facts && {
-        uncertain: facts.isUncertain,
-        code: facts.reply.code,
-        status: facts.reply.status,
-        reply: clean(facts.reply.text),
-        host: facts.host,
-        host_address: facts.address,
-        source_address: facts.sourceAddress,
-        tls_version: facts.tls?.version,
-        tls_cipher: facts.tls?.cipher,
-        tls_policy: facts.tls?.policy,
-        tls_verified: facts.tls?.isVerified,
-        tls_result: facts.tls?.result,
-        ms: Math.round(facts.ms),
-      }),
-    })),
-  );
+/** The arguments of outbound_settle. */
+export type EncodedSettlements = readonly unknown[];
+
+export function encodeSettlements(
+  settlements: readonly Settlement[],
+  { isStrict }: { readonly isStrict: boolean },
+): EncodedSettlements {
+  const text = (of: (each: Settlement) => string | null | undefined): Buffer =>
+    textArray(settlements.map((each) => clean(of(each) ?? null)));
+  const number = (of: (each: Settlement) => number | null | undefined): Buffer =>
+    int4Array(settlements.map((each) => of(each) ?? null));
+  const facts = settlements.map((each) => each.facts);
+  return [
+    int8Array(settlements.map(({ inHand }) => inHand.token)),
+    int8Array(settlements.map(({ inHand }) => inHand.recipient.id)),
+    int8Array(settlements.map(({ inHand }) => inHand.message.id)),
+    text(({ inHand }) => inHand.recipient.address),
+    number(({ inHand }) => inHand.recipient.attempts + 1),
+    text(({ next }) => next),
+    timestampArray(settlements.map(({ due }) => due)),
+    text(({ reason }) => reason),
+    text(({ outcome }) => outcome),
+    text(({ category }) => category),
+    boolArray(facts.map((each) => each?.isUncertain ?? false)),
+    number((each) => each.facts?.reply.code),
+    text((each) => each.facts?.reply.status),
+    text((each) => each.facts?.reply.text),
+    text((each) => each.facts?.host),
+    text((each) => each.facts?.address),
+    text((each) => each.facts?.sourceAddress),
+    text((each) => each.facts?.tls?.version),
+    text((each) => each.facts?.tls?.cipher),
+    text((each) => each.facts?.tls?.policy),
+    boolArray(facts.map((each) => each?.tls?.isVerified ?? null)),
+    text((each) => each.facts?.tls?.result),
+    number((each) => (each.facts ? Math.round(each.facts.ms) : null)),
+    isStrict,
+  ];
 }
+
+const settleTypes =
+  'int8 int8 int8 text int4 text timestamptz text text text bool int4 text text text text text text text text bool text int4';
+const settleArguments = settleTypes.split(' ').map((type, at) => `$${at + 1}::${type}[]`);
+
+export const settleStatement = {
+  name: 'outbound-settle',
+  text: `/*outbound-settle*/ select outbound_settle(${settleArguments.join(', ')}, $${settleArguments.length + 1}::bool) as stale`,
+};
 
 /** A peer chose it: bounded, and without what Postgres has no place for in text. */
 function clean(text: string | null): string | null {

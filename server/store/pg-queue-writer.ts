@@ -21,6 +21,7 @@ import {
 } from './pg-batch.ts';
 import { writerSettings } from './pg-batch-writer.ts';
 import type { EncodedOutbound } from './pg-queue-encode.ts';
+import { settleStatement, type EncodedSettlements } from './pg-queue-rows.ts';
 
 const answerTimeoutMs = 90_000;
 /** How long an account that somebody else writes to is waited for. */
@@ -31,8 +32,7 @@ export type Together = {
   /** Copies for accounts here. */
   readonly local: BatchJob | null;
   readonly outbound: EncodedOutbound | null;
-  /** For outbound_settle. */
-  readonly settlements: string | null;
+  readonly settlements: EncodedSettlements | null;
   /** Recipients that stay in hand, each with the number of the delay notice that is sent. */
   readonly delays: readonly { readonly recipient: bigint; readonly token: bigint; readonly notice: number }[];
 };
@@ -126,9 +126,8 @@ async function writeAll(client: pg.Client, id: string, work: Together): Promise<
   if (outbound !== null && queued === null) throw new Refused('blob-gone');
   if (settlements !== null) {
     const { rows } = await client.query<{ stale: readonly bigint[] | null }>({
-      name: 'outbound-settle',
-      text: 'select outbound_settle($1, true) as stale',
-      values: [settlements],
+      ...settleStatement,
+      values: [...settlements],
     });
     if (rows[0]?.stale) throw new Refused('stale');
   }

@@ -3,7 +3,7 @@
  * one statement; here they get their arguments, and rows become the port's types.
  */
 import { randomUUID } from 'node:crypto';
-import { sql } from 'kysely';
+import { CompiledQuery, sql } from 'kysely';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Accepted, QueueRecipientId } from '#server/mail/outbound-ports.ts';
 import type {
@@ -18,7 +18,7 @@ import type {
 } from '#server/mail/outbound-queue.ts';
 import { refusing } from './pg-fault.ts';
 import type { QueueAcceptor } from './pg-queue-acceptor.ts';
-import { encodeSettlements, readInHand } from './pg-queue-rows.ts';
+import { encodeSettlements, readInHand, settleStatement } from './pg-queue-rows.ts';
 
 export type PgOutboundQueueOptions = {
   readonly database: PostgresDatabase;
@@ -128,16 +128,16 @@ export class PgOutboundQueue implements OutboundQueue {
   }
 
   async settle(settlements: readonly Settlement[]): Promise<ReadonlySet<QueueRecipientId>> {
+    const query = CompiledQuery.raw(settleStatement.text, [...encodeSettlements(settlements, { isStrict: false })]);
     const { rows } = await refusing(
-      sql<{ readonly stale: readonly bigint[] | null }>`/*outbound-settle*/
-        select outbound_settle(${encodeSettlements(settlements)}, false) as stale`.execute(this.#options.database.db),
+      this.#options.database.db.executeQuery<{ readonly stale: readonly bigint[] | null }>(query),
     );
     return new Set((rows[0]?.stale ?? []) as QueueRecipientId[]);
   }
 
   settleWithNotice(settlements: readonly Settlement[], notice: NoticeMail): Promise<Accepted | null> {
     return this.#options.acceptor.acceptAndSettle(notice.message, notice.deliveries, notice.outbound, {
-      settlements: encodeSettlements(settlements),
+      settlements: encodeSettlements(settlements, { isStrict: true }),
       delays: [],
     });
   }

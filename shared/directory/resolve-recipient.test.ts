@@ -35,7 +35,7 @@ const addresses: Record<string, AddressFacts<string>> = {
   'pool@example.org': alias('loop@example.org'),
   'self@example.org': alias('self@example.org'),
   'away@example.org': alias('somebody@remote.test', 'gone@example.org'),
-  'shut@example.org': alias('away@example.org', 'x@closed.test'),
+  'shut@example.org': alias('gone@example.org', 'x@closed.test'),
   'carol@dash.test': account('carol'),
   'dave@exact.test': account('dave'),
   'gone@caught.test': { kind: 'retained' },

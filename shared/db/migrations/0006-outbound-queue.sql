@@ -463,21 +463,28 @@ begin
 end $$;
 
 -- Writes what became of recipients, those alone that are still in hand under the token given.
---   _outcomes  JSON: token, id (recipient), message, address, attempt, next (gone, queued, held, dead, captured; untried:
---              given back as it was), due (null: now), reason, and the columns of outbound_attempt
+-- Arrays of one length: _token, _id (recipient), _message, _address, _attempt, _next (gone, queued, held, dead, captured;
+-- untried: given back as it was), _due (null: now), _reason, and the columns of outbound_attempt.
 -- Returns the recipients that were not in hand any more. To call it again after an unknown outcome does no harm: what was
 -- settled under the same token is not among them, unless _is_strict.
-create function outbound_settle(_outcomes jsonb, _is_strict bool) returns int8[] language plpgsql
+create function outbound_settle(
+  _token int8[], _id int8[], _message int8[], _address text[], _attempt int4[], _next text[], _due timestamptz[],
+  _reason text[], _outcome text[], _category text[], _uncertain bool[], _code int4[], _status text[], _reply text[],
+  _host text[], _host_address text[], _source_address text[], _tls_version text[], _tls_cipher text[],
+  _tls_policy text[], _tls_verified bool[], _tls_result text[], _ms int4[], _is_strict bool
+) returns int8[] language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
   _done int8[];
   _refused int8[];
 begin
   with o as materialized (
-    select * from jsonb_to_recordset(_outcomes) o (
-      token int8, id int8, message int8, address text, attempt int2, next text, due timestamptz, reason text,
-      outcome text, category text, uncertain bool, code int2, status text, reply text, host text, host_address text,
-      source_address text, tls_version text, tls_cipher text, tls_policy text, tls_verified bool, tls_result text, ms int4)
+    select * from unnest(
+        _token, _id, _message, _address, _attempt, _next, _due, _reason, _outcome, _category, _uncertain, _code,
+        _status, _reply, _host, _host_address, _source_address, _tls_version, _tls_cipher, _tls_policy,
+        _tls_verified, _tls_result, _ms) o (
+        token, id, message, address, attempt, next, due, reason, outcome, category, uncertain, code, status, reply,
+        host, host_address, source_address, tls_version, tls_cipher, tls_policy, tls_verified, tls_result, ms)
   ), removed as (
     delete from outbound_recipient r using o where r.id = o.id and r.lease = o.token and o.next = 'gone' returning r.id
   ), kept as (
@@ -500,15 +507,17 @@ begin
         from settled join o on o.id = settled.id where o.next <> 'untried'
   )
   select coalesce(array_agg(id), '{}') into _done from settled;
-  if cardinality(_done) = jsonb_array_length(_outcomes) then
+  if cardinality(_done) = cardinality(_id) then
     return null;
   end if;
 
   with o as materialized (
-    select * from jsonb_to_recordset(_outcomes) o (
-      token int8, id int8, message int8, address text, attempt int2, next text, due timestamptz, reason text,
-      outcome text, category text, uncertain bool, code int2, status text, reply text, host text, host_address text,
-      source_address text, tls_version text, tls_cipher text, tls_policy text, tls_verified bool, tls_result text, ms int4)
+    select * from unnest(
+        _token, _id, _message, _address, _attempt, _next, _due, _reason, _outcome, _category, _uncertain, _code,
+        _status, _reply, _host, _host_address, _source_address, _tls_version, _tls_cipher, _tls_policy,
+        _tls_verified, _tls_result, _ms) o (
+        token, id, message, address, attempt, next, due, reason, outcome, category, uncertain, code, status, reply,
+        host, host_address, source_address, tls_version, tls_cipher, tls_policy, tls_verified, tls_result, ms)
       where o.id <> all (_done)
   ), refused as materialized (
     -- One row after the other by the index, however many attempts there are.

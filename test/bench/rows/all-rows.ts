@@ -4,6 +4,7 @@ import { besideRows } from './beside-rows.ts';
 import { growthRows } from './growth-rows.ts';
 import { withLimits } from './limits-by-row.ts';
 import { loginRows } from './login-rows.ts';
+import { queueRows } from './queue-rows.ts';
 import { readRows } from './read-rows.ts';
 import { receiveRows } from './receive-rows.ts';
 import type { Row } from './row.ts';
@@ -18,6 +19,7 @@ const allRows: readonly Row[] = [
   ...searchRows,
   ...writeRows,
   ...growthRows,
+  ...queueRows,
   ...besideRows,
   ...stormRows,
   ...agedRows,
