@@ -4,6 +4,7 @@ import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import { createAuthenticator } from './accounts/password-authenticator.ts';
 import type { TokenIssuer } from './accounts/token-logins.ts';
+import { openResolver } from './dns-service.ts';
 import type { Foundation } from './foundation.ts';
 import { defaultImapPolicy, type ImapServices } from './imap/state/services.ts';
 import { ImapListener } from './imap/session/imap-listener.ts';
@@ -48,30 +49,7 @@ export async function openMailService(
   { database, keyring, tls }: MailServiceParts,
 ): Promise<MailService> {
   const { config, logger, clock, metrics, stack } = foundation;
-  const feed = stack.use(
-    new PgChangeFeed({
-      database,
-      metrics,
-      onError: (err) => logger.warn({ event: 'feed.error', err }, 'change notifications are interrupted'),
-    }),
-  );
-  const indexer = stack.use(
-    new SearchIndexer({
-      database,
-      metrics,
-      onError: (err) => logger.warn({ event: 'search.failed', err }, 'the search index could not be filled'),
-    }),
-  );
-  const tell = (hint: ChangeHint): void => {
-    feed.tell(hint);
-    indexer.hear(hint.accountId);
-  };
-  const store = stack.use(new PgMailStore({ database, metrics, tell }));
-  if (config.roles.includes('janitor')) {
-    indexer.start();
-    const onError = (err: unknown): void => logger.warn({ event: 'janitor.failed', err }, 'a clean-up failed');
-    stack.use(new Janitor({ database, metrics, onError })).start();
-  }
+  const { store, feed, tell } = openStore(foundation, database);
   const authenticator = stack.use(
     createAuthenticator({
       directory: createPgLoginDirectory(database.db),
@@ -98,6 +76,7 @@ export async function openMailService(
     keyring,
     directory,
     createSpool: (maxBytes) => spools.createSpool(maxBytes),
+    resolver: await openResolver(foundation),
   });
   const outbound = await openOutbound(foundation, { database, keyring, store, directory, sending, tell });
   const smtp: SmtpServices = {
@@ -108,6 +87,7 @@ export async function openMailService(
     submission: sending.openSubmission(outbound.acceptor),
     acceptor: outbound.acceptor,
     reports: sending.reports,
+    sealer: sending.sealer,
     tls,
     clock,
     logger,
@@ -135,6 +115,41 @@ export async function openMailService(
         ? openImap(plan, imap, foundation)
         : openSmtp(smtpOptions(plan, foundation), smtp),
   };
+}
+
+type OpenStore = {
+  readonly store: PgMailStore;
+  readonly feed: PgChangeFeed;
+  /** Hears of every committed change of an account. */
+  readonly tell: (hint: ChangeHint) => void;
+};
+
+function openStore({ config, logger, metrics, stack }: Foundation, database: PostgresDatabase): OpenStore {
+  const feed = stack.use(
+    new PgChangeFeed({
+      database,
+      metrics,
+      onError: (err) => logger.warn({ event: 'feed.error', err }, 'change notifications are interrupted'),
+    }),
+  );
+  const indexer = stack.use(
+    new SearchIndexer({
+      database,
+      metrics,
+      onError: (err) => logger.warn({ event: 'search.failed', err }, 'the search index could not be filled'),
+    }),
+  );
+  const tell = (hint: ChangeHint): void => {
+    feed.tell(hint);
+    indexer.hear(hint.accountId);
+  };
+  const store = stack.use(new PgMailStore({ database, metrics, tell }));
+  if (config.roles.includes('janitor')) {
+    indexer.start();
+    const onError = (err: unknown): void => logger.warn({ event: 'janitor.failed', err }, 'a clean-up failed');
+    stack.use(new Janitor({ database, metrics, onError })).start();
+  }
+  return { store, feed, tell };
 }
 
 /** Null: no access token opens an account. */

@@ -3,8 +3,7 @@ import { networkInterfaces } from 'node:os';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import { createAddressGuard } from './dns/address-guard.ts';
-import { createResolver } from './dns/resolver.ts';
-import { parseDnsServer, systemDnsServers } from './dns/system-servers.ts';
+import { openResolver } from './dns-service.ts';
 import { ValidationWatch } from './dns/validation.ts';
 import type { Foundation } from './foundation.ts';
 import type { Drainable } from './lifecycle.ts';
@@ -59,7 +58,7 @@ export async function openOutbound(foundation: Foundation, parts: OutboundParts)
   const worker = new OutboundWorker({
     ...parts.sending,
     queue: new PgOutboundQueue({ database, acceptor, leaseSeconds, mostCrashes }),
-    statistics: createQueueAdministration({ db: database.db, limits: router.limits, rouse }),
+    statistics: createQueueAdministration({ db: database.db, limits: (hop) => router.limits(hop), rouse }),
     directory: parts.directory,
     transport: capturingTransport(config.developmentMode ? null : await openTransport(foundation, parts, routes)),
     subscribe: (woken) => wake.subscribe(woken),
@@ -83,8 +82,7 @@ async function openTransport(
 ): Promise<Transport> {
   const { db } = database;
   const { hostname } = config;
-  const servers = config.dnsServers.flatMap((text) => parseDnsServer(text) ?? []);
-  const resolver = createResolver({ servers: servers.length > 0 ? servers : await systemDnsServers(), clock });
+  const resolver = await openResolver({ config, clock });
   const validation = new ValidationWatch({
     resolver,
     clock,

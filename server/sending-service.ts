@@ -1,4 +1,5 @@
 /** What our users send and what comes back of it, put together: rules, limits, signatures, bounces, suppression. */
+import type { DNSResolver } from 'mailauth';
 import type { Clock } from '#shared/base/clock.ts';
 import type { AccountId } from '#shared/base/ids.ts';
 import type { ServerConfig } from '#shared/config/server-config.ts';
@@ -11,8 +12,11 @@ import { createInboundReports, type InboundReports } from './bounce/inbound-repo
 import { createNotices, type NoticesOptions } from './bounce/notices.ts';
 import { createReplyRules } from './bounce/reply-rules.ts';
 import { createSuppressionList, type SuppressionList } from './bounce/suppression.ts';
+import type { Resolver } from './dns/answer.ts';
+import { callbackResolver } from './dns/callback-resolver.ts';
 import type { MailAcceptor, Notices, ReplyRules } from './mail/outbound-ports.ts';
 import type { RecipientDirectory } from './mail/ports.ts';
+import { createArcSealer, type ArcSealer } from './signing/arc-sealer.ts';
 import { createSigner } from './signing/dkim-signer.ts';
 import { SigningKeys } from './signing/signing-keys.ts';
 import { directoryFault } from './store/directory-fault.ts';
@@ -27,6 +31,7 @@ export type SendingParts = {
   readonly keyring: Keyring;
   readonly directory: RecipientDirectory;
   readonly createSpool: NoticesOptions['createSpool'];
+  readonly resolver: Resolver;
 };
 
 export interface SendingService {
@@ -34,19 +39,23 @@ export interface SendingService {
   readonly notices: Notices;
   readonly rules: ReplyRules;
   readonly suppression: SuppressionList;
+  readonly sealer: ArcSealer;
   openSubmission(acceptor: MailAcceptor): Submission;
 }
 
 export function createSendingService(parts: SendingParts): SendingService {
-  const { config, clock, logger, database, keyring, directory, createSpool } = parts;
+  const { config, clock, logger, database, keyring, directory, createSpool, resolver } = parts;
   const addresses = createBounceAddresses(keyring, clock);
   const suppression = createSuppressionList(database.db);
+  const keys = new SigningKeys(database.db, keyring, clock);
   const notices = createNotices({ hostname: config.hostname, clock, createSpool });
   return {
     reports: createInboundReports({ addresses, suppression, addressOf: (id) => addressOf(database, id) }),
     notices,
     rules: createReplyRules(),
     suppression,
+    // mailauth's type has rows of texts alone; for MX, say, it takes what node:dns gives.
+    sealer: createArcSealer({ keys, resolver: callbackResolver(resolver) as DNSResolver, logger }),
     openSubmission: (acceptor) =>
       createSubmission({
         acceptor,
@@ -56,7 +65,7 @@ export function createSendingService(parts: SendingParts): SendingService {
           day: config.sendingPerDay,
           new: config.newRecipientsPerDay,
         }),
-        signer: createSigner(new SigningKeys(database.db, keyring, clock), clock),
+        signer: createSigner(keys, clock),
         bounceAddresses: config.bounceAddresses ? addresses : null,
         notices,
         logger,

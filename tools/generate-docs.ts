@@ -5,7 +5,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { format } from 'prettier';
-import { settings, type Setting } from '#shared/config/settings.ts';
+import type { Setting } from '#shared/config/setting.ts';
+import { settings } from '#shared/config/settings.ts';
 import { metricTable } from '#shared/observe/metrics.ts';
 
 const mark = (generator: string) => `<!-- Made from ${generator} by tools/generate-docs.ts; change it there. -->`;

@@ -6,12 +6,13 @@ import { newLogId, type Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import type { MailStore, SpooledMessage } from '#server/mail/ports.ts';
 import type { Spool, SpoolArea } from '#server/wire/spool.ts';
-import type { ByteFilter } from '#server/delivery/byte-filter.ts';
+import { noBytes, type ByteFilter } from '#server/delivery/byte-filter.ts';
 import { judgeContent } from '#server/delivery/content-rules.ts';
 import type { InboundReports } from '#server/bounce/inbound-reports.ts';
 import { deliverMessage, deliveriesOf } from '#server/delivery/deliver-message.ts';
 import { forwardOf } from '#server/delivery/forward.ts';
 import type { Accepted, MailAcceptor, NewRecipient } from '#server/mail/outbound-ports.ts';
+import type { ArcSealer } from '#server/signing/arc-sealer.ts';
 import type { Submission } from '#server/submission/submit.ts';
 import { LineNormaliser } from '#server/delivery/line-normaliser.ts';
 import { maxAddedHeaderBytes, SubmissionHeader } from '#server/delivery/submission-header.ts';
@@ -28,6 +29,8 @@ export type ReceiveServices = {
   readonly acceptor: MailAcceptor | null;
   /** Learns from reports that come in; null: nobody does. */
   readonly reports: InboundReports | null;
+  /** Seals what goes on to addresses elsewhere; null: nobody does. */
+  readonly sealer: ArcSealer | null;
   readonly spools: SpoolArea;
   readonly clock: Clock;
   readonly metrics: Metrics;
@@ -52,7 +55,7 @@ export async function receiveMessage(
   options: SmtpOptions,
   log: Logger,
 ): Promise<Received> {
-  const { clock, metrics, spools, store } = services;
+  const { clock, metrics, spools } = services;
   const id = newLogId();
   const transaction = transactionOf(session);
   const isSubmission = options.kind === 'submission' || userOf(session) !== null;
@@ -120,14 +123,17 @@ async function acceptForOthers(
   message: SpooledMessage,
   { recipients, forwards }: Transaction,
   facts: TraceFacts,
-  { store, acceptor }: ReceiveServices,
+  { store, acceptor, sealer }: ReceiveServices,
   isSmtpUtf8: boolean,
 ): Promise<Accepted> {
   const local = [...recipients.values()].flat();
   if (acceptor === null || forwards.size === 0) {
     return { delivered: await deliverMessage(store, message, local, facts), queued: [] };
   }
-  return acceptor.accept(message, deliveriesOf(local, facts), [await forwardOf(message, forwards, facts, isSmtpUtf8)]);
+  const forward = await forwardOf(message, forwards, facts, isSmtpUtf8);
+  const seal = (await sealer?.seal(message, facts, forward.envelope.domain)) ?? noBytes;
+  const sealed = { ...forward, prefix: Buffer.concat([seal, forward.prefix]) };
+  return acceptor.accept(message, deliveriesOf(local, facts), [sealed]);
 }
 
 function submissionHeader(id: string, { hostname }: SmtpOptions, clock: Clock): SubmissionHeader {

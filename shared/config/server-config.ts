@@ -6,7 +6,8 @@ import path from 'node:path';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 import { readConfiguredFile, type Environment } from './environment.ts';
 import { nearest } from './near-miss.ts';
-import { settings, type Preset, type Setting, type SettingKey, type SettingValues } from './settings.ts';
+import type { Preset, Setting } from './setting.ts';
+import { settings, type SettingKey, type SettingValues } from './settings.ts';
 
 export type ServerConfig = SettingValues & {
   /** On a laptop: loopback, high ports, a Postgres of its own unless DATABASE_URL names one. */

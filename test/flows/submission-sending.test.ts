@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createTransport, type Transporter } from 'nodemailer';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startEmptyDns, type EmptyDns } from '../harness/empty-dns.ts';
 import { ImapLine } from '../harness/imap-line.ts';
 import { LineClient } from '../harness/line-client.ts';
 import { startMailSink, type MailSink } from '../harness/mail-sink.ts';
@@ -13,11 +14,13 @@ const { alice, bob } = users;
 const carol: User = { address: 'carol@example.test', password: 'a third long secret' };
 
 let sink: MailSink;
+let dns: EmptyDns;
 let service: Service;
 let database: pg.Client;
 beforeAll(async () => {
   sink = await startMailSink();
-  service = await startService({ manifests: manifests(sink.port) });
+  dns = await startEmptyDns();
+  service = await startService({ manifests: manifests(sink.port), env: { DNS_SERVERS: dns.server } });
   database = new pg.Client({ connectionString: service.databaseUrl });
   await database.connect();
 });
@@ -25,6 +28,7 @@ afterAll(async () => {
   await database.end();
   await service[Symbol.asyncDispose]();
   await sink[Symbol.asyncDispose]();
+  await dns[Symbol.asyncDispose]();
 });
 
 function manifests(port: number): string {
@@ -52,6 +56,11 @@ apiVersion: postrider.dev/v1alpha1
 kind: MailAlias
 metadata: {name: sales}
 spec: {address: sales@example.test, members: [${alice.address}, ${bob.address}], sendAs: true}
+---
+apiVersion: postrider.dev/v1alpha1
+kind: MailAlias
+metadata: {name: away}
+spec: {address: away@example.test, members: [far@elsewhere.test], allowExternalMembers: true}
 `;
 }
 
@@ -294,6 +303,15 @@ test('a message for later waits, and for nobody here (RFC 4865)', async () => {
       from outbound_message m join outbound_recipient r on r.message_id = m.id where r.address = 'tomorrow@elsewhere.test'`,
   );
   expect(rows).toEqual([{ priority: 3, deliver_by_mode: 'return', notify: 'never', waits: true }]);
+});
+
+test('what an alias sends on is sealed (RFC 8617)', async () => {
+  await service.deliver('away@example.test', 'From: x@outside.test\r\nSubject: sent on\r\n\r\nhi\r\n');
+  const { from, to, content } = await sink.message((message) => message.content.includes('Subject: sent on'));
+  expect([from, to]).toEqual(['sender@outside.test', ['far@elsewhere.test']]);
+  expect(content).toMatch(/^ARC-Seal: i=1; a=rsa-sha256; [^]*?d=example\.test;/);
+  expect(content).toMatch(/\r\nARC-Authentication-Results: i=1; /);
+  expect(content).toMatch(/\r\nReceived: from /);
 });
 
 test('postrider dkim tells what to publish', async () => {

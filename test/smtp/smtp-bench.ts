@@ -89,6 +89,7 @@ export async function openBench(overrides: BenchOverrides = {}): Promise<Bench> 
       submission: overrides.submission ?? null,
       acceptor: null,
       reports: overrides.reports ?? null,
+      sealer: null,
     },
   );
   await listener.start();
