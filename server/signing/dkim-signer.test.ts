@@ -125,6 +125,22 @@ test('the body hash does not depend on how the bytes are cut', () => {
   );
 });
 
+test.each([
+  ['within', 'y\r\n'],
+  ['at the end', '\r\n'],
+])('white space %s of a line that is hashed in pieces counts as that of any other', (_, end) => {
+  const hashOf = (text: string, size: number): string => {
+    const body = new RelaxedBody();
+    for (let at = 0; at < text.length; at += size) body.push(Buffer.from(text.slice(at, at + size)));
+    return body.digest();
+  };
+  const word = 'x'.repeat(70_000);
+  for (const size of [1000, 66_000, 1_000_000]) {
+    expect(hashOf(`${word}${' \t'.repeat(5000)}${end}`, size)).toBe(hashOf(`${word} ${end}`, 1_000_000));
+    expect(hashOf(`${' '.repeat(200_000)}${end}`, size)).toBe(hashOf(` ${end}`, 1_000_000));
+  }
+});
+
 describe.skipIf(lacks('/usr/lib/python3/dist-packages/dkim/__init__.py'))('dkimpy', () => {
   let folder: string;
   beforeAll(async () => {

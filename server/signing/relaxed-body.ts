@@ -18,10 +18,13 @@ export class RelaxedBody {
     if (end > 1) this.#lines(text.slice(0, end));
     this.#held = end > 1 ? text.slice(end) : text;
     if (this.#held.length <= maxHeldLength) return;
-    // White space at the end may go on, or turn out to be the end of the line.
-    const cut = this.#held.length - (/[ \t\r]*$/.exec(this.#held.slice(-1000))?.[0].length ?? 0);
-    this.#emit(reduce(this.#held.slice(0, cut)));
-    this.#held = this.#held.slice(cut);
+    // White space at the end may go on, or turn out to be the end of the line; however long, it counts as one blank.
+    const hasCr = this.#held.endsWith('\r');
+    const textEnd = this.#held.length - (hasCr ? 1 : 0);
+    let cut = textEnd;
+    while (cut > 0 && isBlank(this.#held.charCodeAt(cut - 1))) cut--;
+    if (cut > 0) this.#emit(reduce(this.#held.slice(0, cut)));
+    this.#held = `${cut < textEnd ? ' ' : ''}${hasCr ? '\r' : ''}`;
   }
 
   /** In base64. */
@@ -46,6 +49,10 @@ export class RelaxedBody {
     this.#isEmpty = false;
     this.#hash.update(text, 'latin1');
   }
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 /** A blank alone is left as it is: most are. */
