@@ -250,7 +250,7 @@ export const settings = {
     group: 'Logins',
     type: textType,
     standard: 'email',
-    help: 'The claim of an access token that has an address of the account.',
+    help: 'The claim of an access token that has an address of the account: one that users of the issuer can not set to what they like, since it opens the account.',
   }),
   ...outboundSettings,
   maxMessageBytes: setting({
