@@ -42,7 +42,8 @@ beforeEach(async () => {
   lines = [];
   folder = await mkdtemp(path.join(os.tmpdir(), 'manifests-'));
   await cp('examples', path.join(folder, 'manifests'), { recursive: true });
-  for (const table of ['alias', 'account', 'domain'] as const) await database.db.deleteFrom(table).execute();
+  for (const table of ['alias', 'account', 'domain', 'mail_route'] as const)
+    await database.db.deleteFrom(table).execute();
 });
 afterEach(async () => {
   await rm(folder, { recursive: true });
@@ -89,7 +90,7 @@ async function recipients(address: string): Promise<readonly string[]> {
 
 /** Every version of every row: two equal ones, and nothing was written between. */
 async function rowVersions(): Promise<string> {
-  const tables = ['domain', 'domain_name', 'account', 'address', 'alias', 'alias_member', 'credential'];
+  const tables = ['domain', 'domain_name', 'account', 'address', 'alias', 'alias_member', 'credential', 'mail_route'];
   const versions = await Promise.all(
     tables.map(
       async (table) => (await sql`select xmin::text, ctid::text from ${sql.table(table)}`.execute(database.db)).rows,
@@ -217,7 +218,7 @@ describe('the examples', () => {
     const many = Array.from({ length: 5 }, (_, n) => resource('Mailbox', `m${n}`, `{address: m${n}@example.test}`));
     await writeFile(manifest('90-many.yaml'), many.join('---\n'));
     const { accounts, changes } = await new Reconciler({ ...options(), passwordsARound: 3 }).reconcile();
-    expect(changes).toBe(1 + 7 + 2 + 1 + 7);
+    expect(changes).toBe(1 + 7 + 2 + 1 + 1 + 7);
     expect(accounts.map(({ password }) => password?.length)).toEqual(Array.from({ length: 7 }, () => 32));
     const rounds = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(rounds.filter(({ event }) => event === 'manifest.passwords').map(({ later }) => later)).toEqual([4, 1]);
@@ -305,6 +306,30 @@ describe('changes', () => {
     );
     expect(rows).toEqual([]);
     expect(await readdir(path.join(folder, 'secrets'))).not.toContain('default.dave.yaml');
+  });
+
+  test('a route follows its manifest and its Secret, and goes with them', async () => {
+    const relay = '{targets: [{type: Smarthost, host: a.example, authSecretRef: {name: relay}}]}';
+    const withPassword = (password: string): string =>
+      `${resource('MailRoute', 'relay', relay)}---\napiVersion: v1\nkind: Secret\nmetadata: {name: relay}\nstringData: {username: u, password: ${password}}\n`;
+    const stored = async (): Promise<readonly string[]> => {
+      const rows = await database.db.selectFrom('mail_route').selectAll().orderBy('resource_name').execute();
+      return rows.map(({ resource_name, resource_uid, secrets, seal_key_id }) => {
+        const sealed = { keyId: seal_key_id, bytes: secrets ?? Buffer.alloc(0) };
+        const opened = keyring.open(sealed, `mail-route ${resource_uid} secrets`).toString();
+        return `${resource_name} ${/"password":"([^"]*)"/.exec(opened)?.[1] ?? ''}`;
+      });
+    };
+    await writeFile(manifest('50-relay.yaml'), withPassword('one'));
+    await reconcile();
+    expect(await stored()).toEqual(['default/nobody ', 'default/relay one']);
+    expect((await reconcile()).changes).toBe(0);
+    await writeFile(manifest('50-relay.yaml'), withPassword('two'));
+    expect((await reconcile()).changes).toBe(1);
+    expect(await stored()).toEqual(['default/nobody ', 'default/relay two']);
+    await unlink(manifest('50-relay.yaml'));
+    expect((await reconcile()).changes).toBe(1);
+    expect(await stored()).toEqual(['default/nobody ']);
   });
 
   test('alias domains, quotas, members and suspension arrive', async () => {

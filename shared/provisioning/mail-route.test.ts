@@ -65,6 +65,14 @@ describe('a MailRoute', () => {
     expect(read(spec).faults).toMatchObject([expect.stringMatching(fault)]);
   });
 
+  test('domains, those below one, and those below a top-level domain', () => {
+    const { routes, faults } = read(
+      '{match: {recipientDomains: [a.example, "*.b.example", "*.invalid"]}, targets: [{type: Direct}]}',
+    );
+    expect(faults).toEqual([]);
+    expect(routes[0]?.recipientDomains).toEqual(['a.example', '*.b.example', '*.invalid']);
+  });
+
   test('a Secret without the keys that are needed', () => {
     const secret = '---\napiVersion: v1\nkind: Secret\nmetadata: {name: relay}\nstringData: {username: u}\n';
     const spec = '{targets: [{type: Smarthost, host: a.example, authSecretRef: {name: relay}}]}';

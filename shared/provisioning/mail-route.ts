@@ -1,14 +1,16 @@
 import { z } from 'zod';
+import { canonicalDomain } from '#shared/text/domain-name.ts';
 import { domainName, objectName } from './schema-parts.ts';
 
 const port = (usual: number) =>
   z.int('must be a whole number').min(1, 'must be 1 at least').max(65_535, 'must be 65535 at most').default(usual);
 
-/** A domain, or "*." and a domain for all below it. */
+/** A domain, or "*." and a domain for all below it: a top-level domain too. */
 const domainPattern = z.string('must be a domain name').transform((text, context) => {
-  const isBelow = text.startsWith('*.');
-  const result = domainName.safeParse(isBelow ? text.slice(2) : text);
-  if (result.success) return isBelow ? `*.${result.data}` : result.data;
+  const below = text.startsWith('*.') ? text.slice(2) : null;
+  if (below !== null && canonicalDomain(below) === below) return text;
+  const result = domainName.safeParse(below ?? text);
+  if (result.success) return below === null ? result.data : `*.${result.data}`;
   for (const { message } of result.error.issues) context.addIssue({ code: 'custom', message });
   return z.NEVER;
 });
