@@ -29,7 +29,10 @@ export async function fetchCommand(session: ImapSession, command: CommandOf<'FET
   const hasBodies = items.some(isBodyItem);
   const turns = new Turns(session.services.clock);
   let answered = 0;
-  for await (const batch of session.services.store.fetch(account.accountId, view.mailboxId, uids, wants)) {
+  if (session.isStale) session.fetchAhead.drop();
+  const ahead = await session.fetchAhead.take({ account, view }, uids, wants);
+  const batches = ahead ? [[ahead]] : session.services.store.fetch(account.accountId, view.mailboxId, uids, wants);
+  for await (const batch of batches) {
     const seen = marksSeen ? await markSeen(session, batch) : noneSeen;
     const answer = { items, seen, turns };
     answered += hasBodies ? await writeMessages(session, batch, answer) : await writeLines(session, batch, answer);
@@ -225,13 +228,20 @@ async function writeBody(
     return;
   }
   let left = spanBytes(spans);
+  const chunks = chunksOf(content, spans)[Symbol.asyncIterator]();
+  // Before the size is announced: until then the command can still be refused.
+  let chunk = await chunks.next();
   response.isBegun = true;
   await session.write(`${response.text}${name} ${literalBegin(left)}`);
   response.text = '';
-  for await (const chunk of chunksOf(content, spans)) {
-    left -= chunk.length;
-    if (left < 0) break;
-    await session.write(chunk);
+  try {
+    for (; chunk.done !== true; chunk = await chunks.next()) {
+      left -= chunk.value.length;
+      if (left < 0) break;
+      await session.write(chunk.value);
+    }
+  } finally {
+    await chunks.return();
   }
   if (left !== 0) throw new Error(`a body has ${left} bytes less than was announced`);
 }

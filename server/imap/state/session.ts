@@ -10,6 +10,7 @@ import type { Logger } from '#shared/observe/logger.ts';
 import { ImapFramer } from '../grammar/framer.ts';
 import type { Frame } from '../grammar/frame.ts';
 import { conditionResponse, continueResponse } from '../grammar/response.ts';
+import { FetchAhead } from './fetch-ahead.ts';
 import type { MailboxView } from './mailbox-view.ts';
 import type { ImapServices } from './services.ts';
 import type { AuthenticatedState, SelectedState, SessionAccount, SessionState } from './session-state.ts';
@@ -17,6 +18,7 @@ import type { AuthenticatedState, SelectedState, SessionAccount, SessionState } 
 export class ImapSession implements Disposable {
   readonly services: ImapServices;
   readonly connection: Connection;
+  readonly fetchAhead: FetchAhead;
   /** Hints wake the session now, because it is in IDLE. */
   isIdling = false;
   failedLogins = 0;
@@ -35,6 +37,7 @@ export class ImapSession implements Disposable {
   constructor(services: ImapServices, connection: Connection, logger: Logger) {
     this.services = services;
     this.connection = connection;
+    this.fetchAhead = new FetchAhead(services.store);
     this.#logger = logger;
   }
 
@@ -56,6 +59,7 @@ export class ImapSession implements Disposable {
   markFresh(): void {
     this.#mustRefresh = false;
     this.#hintedModSeq = 0;
+    this.fetchAhead.drop();
   }
 
   get state(): SessionState {
