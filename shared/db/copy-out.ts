@@ -8,6 +8,8 @@ import type pg from 'pg';
 export type CopiedRow = readonly (Buffer | null)[];
 
 const copyStatement = /^\s*copy \(/i;
+/** Of the memory that rows are copied to: one piece for many rows costs far less than a piece a row. */
+const [leastSlabBytes, mostSlabBytes] = [16 * 1024, 256 * 1024];
 /** Signature, flags and the length of an extension that is never there. */
 const headerBytes = 19;
 
@@ -30,6 +32,8 @@ class CopyOut implements pg.Submittable {
   #done: ((error: Error | null, rows: readonly CopiedRow[]) => void) | null;
   readonly #rows: CopiedRow[] = [];
   #isBegun = false;
+  #slab = Buffer.alloc(0);
+  #copiedBytes = 0;
 
   constructor(text: string, done: (error: Error | null, rows: readonly CopiedRow[]) => void) {
     this.#text = text;
@@ -42,7 +46,7 @@ class CopyOut implements pg.Submittable {
 
   /** One message a row; the first has the header before its row, the last is the end mark alone. */
   handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
-    const row = readRow(chunk, this.#isBegun ? 0 : headerBytes);
+    const row = readRow(chunk, this.#isBegun ? 0 : headerBytes, (bytes) => this.#copy(bytes));
     this.#isBegun = true;
     if (row !== null) this.#rows.push(row);
   }
@@ -66,14 +70,27 @@ class CopyOut implements pg.Submittable {
     connection.sendCopyFail('nothing is copied in');
   }
 
+  /** The parser writes over the bytes that it gives out. */
+  #copy(bytes: Buffer): Buffer {
+    if (this.#slab.length < bytes.length) {
+      const wanted = Math.min(Math.max(this.#copiedBytes, leastSlabBytes), mostSlabBytes);
+      this.#slab = Buffer.allocUnsafeSlow(Math.max(wanted, bytes.length));
+    }
+    this.#copiedBytes += bytes.length;
+    bytes.copy(this.#slab);
+    const copied = this.#slab.subarray(0, bytes.length);
+    this.#slab = this.#slab.subarray(bytes.length);
+    return copied;
+  }
+
   #finish(error: Error | null): void {
     this.#done?.(error, this.#rows);
     this.#done = null;
   }
 }
 
-/** Null: the end mark, or nothing. The bytes are copied: those of `chunk` are written over. */
-function readRow(chunk: Buffer, start: number): CopiedRow | null {
+/** Null: the end mark, or nothing. */
+function readRow(chunk: Buffer, start: number, copy: (bytes: Buffer) => Buffer): CopiedRow | null {
   if (chunk.length < start + 2) return null;
   const count = chunk.readInt16BE(start);
   if (count < 0) return null;
@@ -84,7 +101,7 @@ function readRow(chunk: Buffer, start: number): CopiedRow | null {
     at += 4;
     if (length === -1) columns.push(null);
     else {
-      columns.push(Buffer.from(chunk.subarray(at, at + length)));
+      columns.push(copy(chunk.subarray(at, at + length)));
       at += length;
     }
   }
