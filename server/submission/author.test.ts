@@ -17,7 +17,9 @@ test.each([
 
 test('the Message-ID without its brackets, where it can be read', () => {
   expect(readAuthor('From: a@b.org\r\nMessage-ID:\r\n <1@b.org>\r\n').messageId).toBe('1@b.org');
-  expect(readAuthor('From: a@b.org\r\nMessage-ID: none\r\n').messageId).toBeNull();
+  for (const unreadable of ['none', '<\x01@b.org>', `<${'x'.repeat(990)}>`]) {
+    expect(readAuthor(`From: a@b.org\r\nMessage-ID: ${unreadable}\r\n`).messageId).toBeNull();
+  }
 });
 
 test.each([

@@ -9,7 +9,7 @@ export type Author = {
   readonly from: readonly string[];
   /** Null: the field is not there. */
   readonly sender: string | null;
-  /** Without angle brackets; null: there is none that can be read. */
+  /** Without angle brackets, short enough for a field that refers to it; null: there is none that can be read. */
   readonly messageId: string | null;
 };
 
@@ -23,7 +23,8 @@ export function readAuthor(header: string): Author {
   const from = addresses(fields.get('from') ?? [], 'From', maxAuthors);
   const sender = fields.has('sender') ? addresses(fields.get('sender') ?? [], 'Sender', 1) : [];
   if (from.length > 1 && sender.length === 0) throw new SubmissionRefusal({ kind: 'sender-needed' });
-  const [, messageId = null] = /^<([^<>\s]{1,990})>$/.exec(unfold(fields.get('message-id')?.[0] ?? '')) ?? [];
+  const [, messageId = null] =
+    /^<([^<>\s\x00-\x1f\x7f]{1,900})>$/.exec(unfold(fields.get('message-id')?.[0] ?? '')) ?? [];
   return { from, sender: sender[0] ?? null, messageId };
 }
 
