@@ -28,7 +28,9 @@ async function expectUsable(): Promise<void> {
 }
 
 test('rows come as bytes, nulls as null', async () => {
-  expect(await copy(`select '\\x00ff'::bytea, null, ''::bytea`)).toEqual([[Buffer.from([0, 255]), null, Buffer.alloc(0)]]);
+  expect(await copy(`select '\\x00ff'::bytea, null, ''::bytea`)).toEqual([
+    [Buffer.from([0, 255]), null, Buffer.alloc(0)],
+  ]);
   expect(await copy('select 1 where false')).toEqual([]);
   const long = await copy(`select decode(repeat('ab', 100000), 'hex') from generate_series(1, 50)`);
   expect(long.map(([bytes]) => bytes?.equals(Buffer.alloc(100_000, 0xab)))).toEqual(Array(50).fill(true));
