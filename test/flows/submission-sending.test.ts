@@ -205,6 +205,12 @@ test('a copy of what was sent is in Sent, once, read, with its Bcc', async () =>
   expect(await client.ok('STATUS Sent (MESSAGES)')).toContain('(MESSAGES 3)');
 });
 
+test('who writes to itself gets the message and the copy', async () => {
+  expect(await send(carol, carol.address, messageOf('to myself', carol.address))).toMatch(/^250/);
+  expect(await stored(carol, 'INBOX', /Subject: to myself\r\n/)).toContain('Delivered-To: carol@example.test\r\n');
+  expect(await stored(carol, 'Sent', /Subject: to myself\r\n/)).not.toContain('Delivered-To');
+});
+
 test('a failure is told to the sender, who is not tried again: the address is suppressed', async () => {
   sink.refusals.set('gone@elsewhere.test', { code: 550, text: '5.1.1 No such user here' });
   expect(await send(alice, 'gone@elsewhere.test', messageOf('to nobody'))).toMatch(/^250/);
