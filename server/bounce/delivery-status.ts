@@ -41,7 +41,7 @@ function recipientFields(kind: Notice['kind'], told: Told, options: StatusOption
  * RFC 3464 section 2.3.4. A message that is given up with a reply that was temporary failed for good all the same, and
  * one that ran out of time has a status of its own (RFC 3463 section 3.5).
  */
-export function statusOf(kind: Notice['kind'], facts: AttemptFacts | null, reason: string | null): string {
+function statusOf(kind: Notice['kind'], facts: AttemptFacts | null, reason: string | null): string {
   switch (kind) {
     case 'failed':
       if (facts !== null) return `5${(facts.reply.status ?? '5.0.0').slice(1)}`;

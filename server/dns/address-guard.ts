@@ -14,7 +14,7 @@ const linkLocal = ['169.254.0.0/16', 'fe80::/10'];
 const notUnicast = ['224.0.0.0/4', '240.0.0.0/4', 'ff00::/8'];
 
 /** RFC 1918, RFC 6598, RFC 4193 and the other ranges that are nobody's on the Internet; Pods and Services are here. */
-export const defaultPrivateNetworks: readonly string[] = [
+const defaultPrivateNetworks: readonly string[] = [
   '10.0.0.0/8',
   '172.16.0.0/12',
   '192.168.0.0/16',

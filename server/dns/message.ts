@@ -11,7 +11,7 @@ import {
 import type { DnsAnswer, DnsFailureReason, RecordData, RecordType } from './answer.ts';
 
 /** EDNS0: what gets through without fragments nearly everywhere (DNS flag day 2020). */
-export const udpPayloadBytes = 1232;
+const udpPayloadBytes = 1232;
 
 /** CNAMEs that are followed in one answer. */
 const maxAliases = 12;

@@ -26,7 +26,7 @@ export const noMailOptions: MailOptions = {
 };
 
 /** RFC 4865: how long a message may wait for its time, in seconds. */
-export const maxHoldSeconds = 30 * 24 * 3600;
+const maxHoldSeconds = 30 * 24 * 3600;
 
 export const mailOptionNames = ['RET', 'ENVID', 'REQUIRETLS', 'HOLDFOR', 'HOLDUNTIL', 'BY', 'MT-PRIORITY'] as const;
 export const recipientOptionNames = ['NOTIFY', 'ORCPT'] as const;

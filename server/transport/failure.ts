@@ -18,7 +18,7 @@ export type Failure = {
 
 export type Where = Pick<Failure, 'host' | 'address' | 'sourceAddress'>;
 
-export const nowhere: Where = { host: null, address: null, sourceAddress: null };
+const nowhere: Where = { host: null, address: null, sourceAddress: null };
 
 /** A failure of our own finding. `status` 5.y.z is permanent. */
 export function ownFailure(status: string, text: string, category: string, where: Where = nowhere): Failure {

@@ -149,7 +149,7 @@ function noTlsOf({ policy }: HostTls): NonNullable<AttemptFacts['tls']> {
   return { version: null, cipher: null, policy, isVerified: false, result: 'none' };
 }
 
-export function peerName(peer: PeerAddress): string {
+function peerName(peer: PeerAddress): string {
   return 'path' in peer ? peer.path : peer.address;
 }
 

@@ -8,7 +8,7 @@ import { parseAddress } from '#shared/text/address.ts';
 export const defaultMaxConnections = 10;
 
 /** Without any route: by the recipient's MX. */
-export const builtInDirect: Route = {
+const builtInDirect: Route = {
   name: directRoute,
   priority: Number.MAX_SAFE_INTEGER,
   senderDomains: [],

@@ -38,7 +38,7 @@ export type SessionOptions = {
   readonly deadlines: Deadlines;
 };
 
-export const noTls: TlsFacts = { version: null, cipher: null, policy: 'none', isVerified: false, result: 'none' };
+const noTls: TlsFacts = { version: null, cipher: null, policy: 'none', isVerified: false, result: 'none' };
 
 export class SmtpSession {
   readonly protocol: 'smtp' | 'lmtp';
