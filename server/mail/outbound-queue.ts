@@ -67,6 +67,8 @@ export type LaneReport = {
   /** Null: it is not blocked. */
   readonly blockedMs: number | null;
   readonly reason: string | null;
+  /** False: something went wrong, and recipients may be left in hand. They come back, as after a crash. */
+  readonly isSettled: boolean;
 };
 
 /** A report to the sender that is stored or queued in the transaction that settles what it tells of. */

@@ -2,13 +2,7 @@
  * Nothing leaves: what would be sent is kept in the queue, marked as captured, for the administrator to see. All of
  * outbound mail in development mode, and any route that is set so.
  */
-import {
-  captureRoute,
-  type AttemptFacts,
-  type Router,
-  type Transport,
-  type TransportLane,
-} from '#server/mail/outbound-ports.ts';
+import { captureRoute, type AttemptFacts, type Transport, type TransportLane } from '#server/mail/outbound-ports.ts';
 
 const facts: AttemptFacts = {
   reply: { code: null, status: null, text: 'captured: nothing leaves on this route' },
@@ -27,12 +21,6 @@ const captureLane: TransportLane = {
       pace: { kind: 'good' },
     }),
   [Symbol.asyncDispose]: () => Promise.resolve(),
-};
-
-/** Every way leads to the capture route. */
-export const captureRouter: Router = {
-  nextHop: () => ({ route: captureRoute, domain: null }),
-  limits: () => ({ maxLanes: 2, perMinute: null }),
 };
 
 /** The transport that captures what goes by the capture route, and hands on the rest. Null: everything is captured. */

@@ -41,7 +41,7 @@ function verdict(each: InHand, outcome: Partial<RecipientOutcome>, rules = asIs,
     isNotifyPassedOn: false,
     ...outcome,
   };
-  const { settlement, notice } = judge(each, full as RecipientOutcome, {
+  const { settlement, notice } = judge(each, full, {
     now: at,
     random: 0.5,
     hop: { route: 'direct', domain: 'there.test' },

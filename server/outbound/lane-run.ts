@@ -14,7 +14,7 @@ import type {
   Transport,
   TransportLane,
 } from '#server/mail/outbound-ports.ts';
-import type { InHand, LaneBatch, LaneReport, QueueLane } from '#server/mail/outbound-queue.ts';
+import type { InHand, LaneBatch, LaneReport, QueueLane, Settlement } from '#server/mail/outbound-queue.ts';
 import { fail, failureBefore, judge, wantsDelayNotice, type Judgement } from './judge.ts';
 import type { Ledger } from './ledger.ts';
 import type { NoticeDesk } from './notice-desk.ts';
@@ -64,6 +64,8 @@ class LaneRun {
   readonly #transport: TransportLane;
   #lane: QueueLane;
   #heard: Heard = nothingHeard;
+  /** What an attempt needs could not be read: others try later. */
+  #isCutShort = false;
 
   constructor(lane: QueueLane, services: LaneServices, control: LaneControl) {
     this.#services = services;
@@ -75,6 +77,7 @@ class LaneRun {
   async work(first: LaneBatch): Promise<void> {
     const { clock, ledger } = this.#services;
     const end = clock.monotonicMs() + maxLaneMs;
+    let isSettled = false;
     try {
       for (let batch: LaneBatch | null = first; batch !== null;) {
         this.#lane = batch.lane;
@@ -82,15 +85,21 @@ class LaneRun {
         const isOver = this.#isResting || this.#lane.perMinute !== null || clock.monotonicMs() > end;
         batch = isOver ? null : await this.#next();
       }
+      isSettled = true;
     } finally {
       await this.#transport[Symbol.asyncDispose]();
-      const report: LaneReport = { lane: this.#lane, ...this.#heard };
+      const report: LaneReport = { lane: this.#lane, ...this.#heard, isSettled };
       await ledger.giveBack(report);
     }
   }
 
   get #isResting(): boolean {
-    return this.#heard.blockedMs !== null || this.#control.stopping.aborted || !this.#control.isLeaseValid();
+    return (
+      this.#isCutShort ||
+      this.#heard.blockedMs !== null ||
+      this.#control.stopping.aborted ||
+      !this.#control.isLeaseValid()
+    );
   }
 
   async #next(): Promise<LaneBatch | null> {
@@ -106,6 +115,10 @@ class LaneRun {
   /** When it resolves, every recipient is settled. */
   async #workOff(inHand: readonly InHand[]): Promise<void> {
     const suppressed = await this.#suppressed(inHand);
+    if (suppressed === null) {
+      await this.#services.ledger.settle(inHand.map((each) => judgeUntried(each)));
+      return;
+    }
     const failures: unknown[] = [];
     const settling: Promise<unknown>[] = [];
     for (const ofMessage of Map.groupBy(inHand, ({ message }) => message.id).values()) {
@@ -230,7 +243,18 @@ class LaneRun {
     );
   }
 
-  async #suppressed(inHand: readonly InHand[]): Promise<ReadonlyMap<string, string>> {
+  /** Null: nobody can say now. */
+  async #suppressed(inHand: readonly InHand[]): Promise<ReadonlyMap<string, string> | null> {
+    try {
+      return await this.#findSuppressed(inHand);
+    } catch (error) {
+      if (!(error instanceof MailError)) throw error;
+      this.#isCutShort = true;
+      return null;
+    }
+  }
+
+  async #findSuppressed(inHand: readonly InHand[]): Promise<ReadonlyMap<string, string>> {
     const found = new Map<string, string>();
     for (const [domain, ofDomain] of Map.groupBy(inHand, ({ message }) => message.domain)) {
       const addresses = [...new Set(ofDomain.map(({ recipient }) => recipient.address))];
@@ -262,6 +286,10 @@ function ourFault(ms: number): AttemptFacts {
     ms,
     isUncertain: false,
   };
+}
+
+function judgeUntried(inHand: InHand): Settlement {
+  return { inHand, next: 'untried', due: null, reason: null, outcome: 'not-tried', category: null, facts: null };
 }
 
 function notTried({ recipient }: InHand): RecipientOutcome {

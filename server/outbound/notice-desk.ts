@@ -14,6 +14,8 @@ export type NoticeDeskOptions = {
   readonly logger: Logger;
 };
 
+const laterMs = 60_000;
+
 type Item = { readonly inHand: InHand; readonly settlement: Settlement };
 
 export class NoticeDesk {
@@ -32,6 +34,12 @@ export class NoticeDesk {
     const settlements = items.map(({ settlement }) => settlement);
     const written = await this.#write(kind, items, null, (mail) => ledger.settleWithNotice(settlements, mail));
     if (written === 'written') return;
+    if (written === 'later') {
+      // It is refused once more, and told then.
+      const due = new Date(Date.now() + laterMs);
+      await ledger.settle(settlements.map((each) => ({ ...each, next: 'queued', outcome: 'later', due })));
+      return;
+    }
     // Some were not in hand any more: those that still are, are settled without a report rather than not at all.
     const isDead = written === 'untold' && kind === 'failed';
     await ledger.settle(settlements.map((each) => (isDead ? { ...each, next: 'dead' } : each)));
@@ -54,7 +62,7 @@ export class NoticeDesk {
     items: readonly Item[],
     retryUntil: ((item: Item) => Date) | null,
     write: (mail: NoticeMail) => Promise<unknown>,
-  ): Promise<'written' | 'stale' | 'untold'> {
+  ): Promise<'written' | 'stale' | 'untold' | 'later'> {
     const message = items[0]?.inHand.message;
     if (message === undefined) return 'written';
     const { logger } = this.#options;
@@ -81,7 +89,7 @@ export class NoticeDesk {
       return 'written';
     } catch (error) {
       const isAway = error instanceof MailError && error.fault.kind === 'unavailable';
-      if (isAway && kind === 'failed') throw error;
+      if (isAway && kind === 'failed') return 'later';
       logger.error(
         { event: 'msg.notice-failed', err: error, queue: queueName(message.id), kind },
         'the sender could not be told',

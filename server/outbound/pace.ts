@@ -8,7 +8,7 @@ import { hostPauseMs } from './schedule.ts';
 const slowerPauseMs = 5_000;
 
 /** What a lane has heard of its next hop. */
-export type Heard = Omit<LaneReport, 'lane'>;
+export type Heard = Omit<LaneReport, 'lane' | 'isSettled'>;
 
 export const nothingHeard: Heard = { rise: 0, fall: 1, blockedMs: null, reason: null };
 

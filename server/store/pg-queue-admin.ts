@@ -3,6 +3,7 @@
  * worker has in hand are told to it (`wanted`) and follow when they are given back.
  */
 import { sql, type Kysely, type RawBuilder } from 'kysely';
+import { unreachable } from '#shared/base/unreachable.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
 import type {
@@ -165,6 +166,8 @@ function actsOn(action: QueueAction): RawBuilder<boolean> {
       return sql`true`;
     case 'reroute':
       return sql`r.lease is null`;
+    default:
+      return unreachable(action);
   }
 }
 
@@ -186,6 +189,8 @@ function changeOf(action: QueueAction, target: bigint | null): RawBuilder<unknow
     case 'reroute':
       return sql`destination_id = ${target},
         due_at = case when r.state = 'queued' then clock_timestamp() else r.due_at end`;
+    default:
+      return unreachable(action);
   }
 }
 

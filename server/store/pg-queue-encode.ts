@@ -67,7 +67,7 @@ export function encodeOutbound(
   ];
 }
 
-export function domainOf(address: string): string {
+function domainOf(address: string): string {
   return parseAddress(address)?.domain ?? '';
 }
 

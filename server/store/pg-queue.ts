@@ -121,7 +121,8 @@ export class PgOutboundQueue implements OutboundQueue {
       sql`/*outbound-leave*/ select outbound_leave(${this.#worker}, ${lanes.map(({ token }) => token)}::int8[],
         ${marksOf(lanes, 0)}::timestamptz[], ${marksOf(lanes, 1)}::timestamptz[], ${marksOf(lanes, 2)}::timestamptz[],
         ${reports.map(({ rise }) => rise)}::real[], ${reports.map(({ fall }) => fall)}::real[],
-        ${reports.map(({ blockedMs }) => blockedMs)}::int8[], ${reports.map(({ reason }) => reason)}::text[])`.execute(
+        ${reports.map(({ blockedMs }) => blockedMs)}::int8[], ${reports.map(({ reason }) => reason)}::text[],
+        ${reports.map(({ isSettled }) => isSettled)}::bool[], ${this.#options.mostCrashes})`.execute(
         this.#options.database.db,
       ),
     );

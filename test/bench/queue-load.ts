@@ -151,7 +151,9 @@ async function finish(queue: PgOutboundQueue, batches: readonly LaneBatch[]): Pr
       facts,
     })),
   );
-  await queue.giveBack(batches.map(({ lane }) => ({ lane, rise: 0.1, fall: 1, blockedMs: null, reason: null })));
+  await queue.giveBack(
+    batches.map(({ lane }) => ({ lane, rise: 0.1, fall: 1, blockedMs: null, reason: null, isSettled: true })),
+  );
   return inHand.length;
 }
 

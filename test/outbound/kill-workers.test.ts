@@ -51,10 +51,10 @@ describe('outbound mail under kill -9', () => {
         await using postgres = await startEmbeddedPostgres({ directory: folder, logger: pino({ level: 'silent' }) });
         await using database = createDatabase({ url: postgres.url });
         await migrate(database);
-        // The supervisor of the embedded server starts it again.
         await run(postgres.url, async () => {
           process.kill(postgres.pid, 'SIGKILL');
-          await sleep(1_500);
+          // Its supervisor starts it again.
+          while (!(await isAnswering(database))) await sleep(100);
         });
       } finally {
         await rm(folder, { recursive: true, force: true });

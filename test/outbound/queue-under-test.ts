@@ -41,7 +41,7 @@ export function directRouter(limits: NextHopLimits = { maxLanes: 20, perMinute: 
   };
 }
 
-export const plainEnvelope: OutboundEnvelope = {
+const plainEnvelope: OutboundEnvelope = {
   origin: 'submission',
   accountId: null,
   domain: 'ours.test',
@@ -77,7 +77,11 @@ export function openQueue(url: string, router: Router = directRouter()): QueueUn
     database,
     store,
     acceptor,
-    administration: createQueueAdministration({ db: database.db, limits: router.limits, rouse: () => undefined }),
+    administration: createQueueAdministration({
+      db: database.db,
+      limits: (hop) => router.limits(hop),
+      rouse: () => undefined,
+    }),
     async worker({ leaseSeconds = 60, mostCrashes = 3 } = {}) {
       const queue = new PgOutboundQueue({ database, acceptor, leaseSeconds, mostCrashes });
       await queue.enter('test');
@@ -139,7 +143,7 @@ export function addressesOf(batches: readonly LaneBatch[]): readonly string[] {
 
 /** The lane is given back with nothing to say. */
 export function done({ lane }: LaneBatch) {
-  return { lane, rise: 0, fall: 1, blockedMs: null, reason: null };
+  return { lane, rise: 0, fall: 1, blockedMs: null, reason: null, isSettled: true };
 }
 
 /** Every domain is a next hop of its own, all of them at one peer. */

@@ -279,6 +279,21 @@ describe.each(postgres)('the queue on %s', (_, start) => {
     expect(shown?.attempts.filter(({ outcome }) => outcome === 'delivered').length).toBe(2);
   });
 
+  test('what a lane could not settle comes back in a minute, and not for ever', async () => {
+    await using queue = await opened();
+    await queue.send();
+    const worker = await queue.worker({ mostCrashes: 2 });
+    for (const state of ['queued', 'dead']) {
+      const [batch] = await worker.claim(1, 10);
+      if (!batch) throw new Error('nothing was claimed');
+      await worker.giveBack([{ ...done(batch), isSettled: false }]);
+      expect(await worker.claim(1, 10)).toEqual([]);
+      expect(await queue.administration.list({}, null, 10)).toMatchObject([{ state, isLeased: false }]);
+      await sql`update outbound_recipient set due_at = now()`.execute(queue.database.db);
+      await sql`update outbound_destination set next_due = now()`.execute(queue.database.db);
+    }
+  });
+
   test('a claim whose answer was lost is given back', async () => {
     await using queue = await opened();
     await queue.send({ to: ['a@there.test'] });

@@ -424,11 +424,12 @@ begin
 end $$;
 
 -- Gives lanes back, whose connections are closed and whose recipients were settled.
+--   _is_settled  false: something went wrong; what is still in hand comes back in a minute, as if its worker had been lost
 --   _rise        how many more lanes the destination bears, _fall: by which factor fewer
 --   _blocked_ms  how long nothing goes there; null: it is not blocked. _reason: why
 create function outbound_leave(
   _worker uuid, _token int8[], _high timestamptz[], _normal timestamptz[], _low timestamptz[],
-  _rise real[], _fall real[], _blocked_ms int8[], _reason text[]
+  _rise real[], _fall real[], _blocked_ms int8[], _reason text[], _is_settled bool[], _most_crashes int4
 ) returns void language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
@@ -436,7 +437,17 @@ declare
   _id int8[];
 begin
   with gone as (
-    delete from outbound_lane l where l.token = any (_token) and l.worker_id = _worker returning l.token, l.destination_id)
+    delete from outbound_lane l where l.token = any (_token) and l.worker_id = _worker
+      returning l.token, l.destination_id, l.recipient_ids
+  ), put_back as (
+    update outbound_recipient r
+      set lease = null, crashes = r.crashes + 1, due_at = clock_timestamp() + interval '1 minute',
+          state = case when r.crashes + 1 >= _most_crashes then 'dead' else r.state end,
+          reason = case when r.crashes + 1 >= _most_crashes then 'what became of it could not be written' else r.reason end
+      from gone g join unnest(_token, _is_settled) n (token, is_settled) on n.token = g.token and not n.is_settled
+        cross join lateral unnest(g.recipient_ids) i (id)
+      where r.id = i.id and r.lease = g.token
+  )
   select array_agg(token), array_agg(destination_id) into _gone, _id from gone;
   if _gone is null then
     return;
