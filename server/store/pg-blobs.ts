@@ -10,6 +10,8 @@ import type { SpooledMessage } from '#server/mail/ports.ts';
 
 /** Read in one statement; so many more are read ahead. */
 const piecesAtOnce = 4;
+/** A row of the answer: a larger one is copied again and again while it comes in. */
+const sliceBytes = 64 * 1024;
 
 /** Stores a message's bytes unless they are there, in a transaction of its own. The janitor spares them for its grace period. */
 export async function uploadBlob(db: Kysely<Database>, message: SpooledMessage): Promise<void> {
@@ -94,13 +96,16 @@ async function readSomePieces(
   start: number,
   end: number,
 ): Promise<readonly Buffer[]> {
-  const first = Math.floor(start / blobPieceBytes);
-  const last = Math.floor((end - 1) / blobPieceBytes);
+  const slices: string[] = [];
+  for (let at = start; at < end;) {
+    const next = Math.min(end, (Math.floor(at / sliceBytes) + 1) * sliceBytes);
+    slices.push(`(${Math.floor(at / blobPieceBytes)}, ${at % blobPieceBytes}, ${next - at})`);
+    at = next;
+  }
   const { rows } = await sql<CopiedRow>`${sql.raw(`copy (
-    select substring(data from greatest(${start} - piece * ${blobPieceBytes}, 0) + 1
-        for least(${end} - piece * ${blobPieceBytes}, ${blobPieceBytes}) - greatest(${start} - piece * ${blobPieceBytes}, 0))
-    from blob_piece where hash = '\\x${hexOf(hash)}'::bytea and piece between ${first} and ${last} order by piece
-    ) to stdout (format binary)`)}`.execute(db);
+    select substring(p.data from s.start + 1 for s.bytes) from (values ${slices.join(', ')}) s (piece, start, bytes), lateral (
+      select data from blob_piece where hash = '\\x${hexOf(hash)}'::bytea and piece = s.piece offset 0) p
+    order by s.piece, s.start) to stdout (format binary)`)}`.execute(db);
   // The message was removed while the client was reading, and the janitor has been there.
   if (rows.length === 0) throw new MailError({ kind: 'unavailable' });
   const pieces = rows.map(([data]) => data as Buffer);
