@@ -1,5 +1,5 @@
 /** The routes as the directory has them, read again every few seconds: routing never waits for the database. */
-import type { Kysely } from 'kysely';
+import type { Kysely, Selectable } from 'kysely';
 import { z } from 'zod';
 import type { Database } from '#shared/db/schema.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
@@ -90,27 +90,29 @@ export async function openPgMailRoutes({ db, keyring, logger, everyMs }: PgMailR
 
 async function readRoutes(db: Kysely<Database>, keyring: Keyring, logger: Logger): Promise<readonly Route[]> {
   const rows = await db.selectFrom('mail_route').selectAll().orderBy('priority').orderBy('resource_name').execute();
-  return rows.map((row) => {
-    const rest = {
-      name: row.resource_name,
-      priority: row.priority,
-      senderDomains: row.sender_domains,
-      recipientDomains: row.recipient_domains,
-    };
-    try {
-      const spec = storedSpec.parse(row.spec);
-      const sealed = row.secrets && { keyId: row.seal_key_id, bytes: row.secrets };
-      const opened = sealed ? keyring.open(sealed, sealContext(row.resource_uid)).toString() : '[]';
-      const secrets = z.array(targetSecrets).parse(JSON.parse(opened));
-      const targets = spec.targets.map((target, i) => toTarget(target, secrets[i] ?? null));
-      return { ...rest, targets, maxConnections: spec.maxConnections, messagesPerMinute: spec.messagesPerMinute };
-    } catch (error) {
-      // Mail that it would have taken must not go another way: the route stays, and nothing goes through it.
-      const reason = error instanceof z.ZodError ? 'it is of a newer version' : 'its secrets do not open';
-      logger.error({ event: 'route.unusable', route: row.resource_name, reason }, 'a route can not be used');
-      return { ...rest, targets: [], maxConnections: 1, messagesPerMinute: null };
-    }
-  });
+  return rows.map((row) => toRoute(row, keyring, logger));
+}
+
+function toRoute(row: Selectable<Database['mail_route']>, keyring: Keyring, logger: Logger): Route {
+  const rest = {
+    name: row.resource_name,
+    priority: row.priority,
+    senderDomains: row.sender_domains,
+    recipientDomains: row.recipient_domains,
+  };
+  try {
+    const spec = storedSpec.parse(row.spec);
+    const sealed = row.secrets && { keyId: row.seal_key_id, bytes: row.secrets };
+    const opened = sealed ? keyring.open(sealed, sealContext(row.resource_uid)).toString() : '[]';
+    const secrets = z.array(targetSecrets).parse(JSON.parse(opened));
+    const targets = spec.targets.map((target, i) => toTarget(target, secrets[i] ?? null));
+    return { ...rest, targets, maxConnections: spec.maxConnections, messagesPerMinute: spec.messagesPerMinute };
+  } catch (error) {
+    // Mail that it would have taken must not go another way: the route stays, and nothing goes through it.
+    const reason = error instanceof z.ZodError ? 'it is of a newer version' : 'its secrets do not open';
+    logger.error({ event: 'route.unusable', route: row.resource_name, reason }, 'a route can not be used');
+    return { ...rest, targets: [], maxConnections: 1, messagesPerMinute: null };
+  }
 }
 
 function toTarget(target: StoredTarget, secrets: TargetSecrets | null): RouteTarget {

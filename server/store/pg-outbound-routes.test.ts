@@ -187,7 +187,9 @@ test('an address that a destination turned away rests for all processes, longer 
   expect(two.rested('d.example', both)).toEqual(both);
   two.block('d.example', '192.0.2.1', 'listed');
   await two.settled();
-  const found = await rows(`select blocks, round(extract(epoch from until - now()) / 60)::int as minutes from source_rest`);
+  const found = await rows(
+    `select blocks, round(extract(epoch from until - now()) / 60)::int as minutes from source_rest`,
+  );
   expect(found).toEqual([{ blocks: 2, minutes: 30 }]);
   two.clear('d.example', '192.0.2.1');
   await two.settled();
