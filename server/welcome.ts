@@ -53,10 +53,10 @@ function tryThese(
   const trusting = `curl -sS --cacert ${quote(certificate)}`;
   return [
     `Send to ${first.address} as another mail server would:`,
-    `  ${mail('Hello', first.address)} | curl -sS smtp://127.0.0.1:${smtp} --mail-from you@example.net --mail-rcpt ${quote(first.address)} -T -`,
+    `  ${mail('Hello', { from: 'you@example.net', to: first.address })} | curl -sS smtp://127.0.0.1:${smtp} --mail-from you@example.net --mail-rcpt ${quote(first.address)} -T -`,
     '',
     `Send as ${first.address} to ${second.address}:`,
-    `  ${mail('Submitted', second.address)} | ${trusting} smtps://localhost:${submissions} -u ${quote(login(first))} --mail-from ${quote(first.address)} --mail-rcpt ${quote(second.address)} -T -`,
+    `  ${mail('Submitted', { from: first.address, to: second.address })} | ${trusting} smtps://localhost:${submissions} -u ${quote(login(first))} --mail-from ${quote(first.address)} --mail-rcpt ${quote(second.address)} -T -`,
     '',
     `Read the newest message of ${first.address}:`,
     `  ${trusting} ${quote(`imaps://localhost:${imaps}/INBOX;MAILINDEX=*`)} -u ${quote(login(first))}`,
@@ -64,8 +64,8 @@ function tryThese(
   ];
 }
 
-function mail(subject: string, to: string): string {
-  return `printf 'Subject: ${subject}\\r\\nTo: ${to}\\r\\n\\r\\nIt works.\\r\\n'`;
+function mail(subject: string, { from, to }: { readonly from: string; readonly to: string }): string {
+  return `printf 'From: ${from}\\r\\nTo: ${to}\\r\\nSubject: ${subject}\\r\\n\\r\\nIt works.\\r\\n'`;
 }
 
 function login({ address, password }: LocalLogin): string {

@@ -14,13 +14,18 @@ type Running = { readonly child: ChildProcess; readonly stdout: string; readonly
 describe.skipIf(lacks('curl'))('run --local', () => {
   let folder: string;
   let ports: readonly number[];
+  /** What a failed test leaves behind would keep the run's output open. */
+  const running = new Set<ChildProcess>();
   beforeAll(async () => {
     folder = await mkdtemp(path.join(os.tmpdir(), 'postrider-local-'));
     // Postgres runs as another user where we are root, and must reach its folder.
     await chmod(folder, 0o755);
     ports = await freePorts(6);
   });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+  afterAll(async () => {
+    await Promise.all([...running].map((child) => stop(child)));
+    await rm(folder, { recursive: true, force: true });
+  });
 
   /** Resolves when it has said that it is ready. */
   async function start(): Promise<Running> {
@@ -38,6 +43,8 @@ describe.skipIf(lacks('curl'))('run --local', () => {
       env: { PATH: process.env['PATH'], DATA_DIR: folder, ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
+    running.add(child);
+    child.once('close', () => running.delete(child));
     let stdout = '';
     await new Promise<void>((resolve, reject) => {
       child.stdout.on('data', (chunk: Buffer) => {
@@ -46,11 +53,10 @@ describe.skipIf(lacks('curl'))('run --local', () => {
       });
       child.once('close', (code) => reject(new Error(`ended with ${code}:\n${stdout}`)));
     });
-    child.removeAllListeners('close');
     return { child, stdout, seconds: (performance.now() - startedAt) / 1000 };
   }
 
-  async function stop({ child }: Running): Promise<number | null> {
+  async function stop(child: ChildProcess): Promise<number | null> {
     const closed = once(child, 'close');
     child.kill('SIGINT');
     return ((await closed) as [number | null])[0];
@@ -81,12 +87,12 @@ describe.skipIf(lacks('curl'))('run --local', () => {
       const readOnce = await paste(read);
       expect(readOnce.stdout).toContain('Subject: Hello\r\n');
       expect((await stat(path.join(folder, 'keyring'))).mode & 0o777).toBe(0o600);
-      expect(await stop(first)).toBe(0);
+      expect(await stop(first.child)).toBe(0);
 
       const second = await start();
       expect(commandsOf(second)).toEqual(commands);
       expect((await paste(read)).stdout).toBe(readOnce.stdout);
-      expect(await stop(second)).toBe(0);
+      expect(await stop(second.child)).toBe(0);
     },
   );
 });
