@@ -24,6 +24,7 @@ import {
 } from '../harness/outbound.ts';
 import { freePorts } from '../harness/ports.ts';
 import { lacks } from '../harness/programs.ts';
+import { startService, users as serviceUsers } from '../harness/service.ts';
 import { ScriptedPeer } from '../harness/scripted-peer.ts';
 
 let folder = '';
@@ -188,6 +189,27 @@ service lmtp {
     const [name = ''] = await readdir(path.join(home, 'mail', 'bob', 'new'));
     const stored = await readFile(path.join(home, 'mail', 'bob', 'new', name), 'latin1');
     expect(stored.replaceAll('\r\n', '\n').endsWith(plainMessage.replaceAll('\r\n', '\n'))).toBe(true);
+  }, 60_000);
+});
+
+describe('our own server', () => {
+  test('takes what the transport sends it, over TLS, and names whom it does not know', async () => {
+    await using service = await startService();
+    const transport = testTransport([routeOf('r', [smtpTarget(service.ports.smtp, { host: '127.0.0.1' })])]);
+    const known = serviceUsers.alice;
+    const to = [known.address, `nobody@${known.address.split('@')[1] ?? ''}`];
+    const text = `From: <a@here.test>\r\nTo: <${known.address}>\r\nSubject: from outside\r\n\r\n.\r\numlaut \u00fc\r\n`;
+    const message = outboundMessage({ text, body: '8bitmime' });
+    const result = await transport.send(attemptOf(message, to), 'r');
+    expect(result.outcomes.map(told)).toEqual([
+      expect.stringMatching(/^delivered 250 2\./),
+      expect.stringMatching(/^never 550 5\.1\.1 /),
+    ]);
+    expect(result.outcomes[0]?.facts.tls).toMatchObject({
+      version: 'TLSv1.3',
+      policy: 'opportunistic',
+      isVerified: false,
+    });
   }, 60_000);
 });
 
