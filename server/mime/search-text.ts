@@ -17,6 +17,8 @@ export type ReadBytes = (start: number, end: number) => AsyncIterable<Buffer>;
  * become the same wherever it stands: a sigma has another form in lower case at the end of a word.
  */
 export function foldText(text: string): string {
+  // Only ASCII has as many bytes as units, and only case to fold.
+  if (Buffer.byteLength(text) === text.length) return text.toLowerCase();
   return text.normalize('NFKC').toLowerCase().replaceAll('ς', 'σ');
 }
 

@@ -7,14 +7,14 @@ import { rowCount } from './trigrams.ts';
 const columnBytes = rowCount / 8;
 /** Columns turned at a time. */
 const stripe = 64;
-const firstWidth = 64;
+const stripeBytes = stripe / 8;
 
 export class BitColumns {
-  /** The columns not yet turned; the bit of a row is where `columnOf` says. */
+  /** The columns not yet turned; the bit of a row is where `add` says. */
   readonly #open = new Uint8Array(stripe * columnBytes);
   #count = 0;
-  #width = firstWidth;
-  #rows = Buffer.alloc(rowCount * firstWidth);
+  /** The columns turned, so many bytes of every row in each: a matrix that is widened would be copied again and again. */
+  readonly #turned: Uint8Array[] = [];
 
   get count(): number {
     return this.#count;
@@ -22,32 +22,33 @@ export class BitColumns {
 
   /** An empty column: bit `row & 7` (from the lowest) of byte `row >> 3`. To be written until the next one is added. */
   add(): Uint8Array {
-    if (this.#count > 0 && this.#count % stripe === 0) this.#turn(this.#count - stripe);
+    if (this.#count > 0 && this.#count % stripe === 0) this.#turn();
     const at = (this.#count++ % stripe) * columnBytes;
-    return this.#open.subarray(at, at + columnBytes).fill(0);
+    return this.#open.subarray(at, at + columnBytes);
   }
 
   /** The rows, of `width` bytes each: bit `column & 7` of byte `column >> 3`. The matrix is of no use after that. */
   rows(): { readonly width: number; readonly bits: Buffer } {
-    if (this.#count > 0) {
-      const first = Math.floor((this.#count - 1) / stripe) * stripe;
-      this.#open.fill(0, (this.#count - first) * columnBytes);
-      this.#turn(first);
-    }
+    if (this.#count > 0) this.#turn();
     const width = Math.ceil(this.#count / 8);
-    for (let row = 1; row < rowCount; row++) {
-      this.#rows.copy(this.#rows, row * width, row * this.#width, row * this.#width + width);
+    const bits = Buffer.allocUnsafe(rowCount * width);
+    for (const [place, turned] of this.#turned.entries()) {
+      const first = place * stripeBytes;
+      const bytes = Math.min(stripeBytes, width - first);
+      for (let row = 0; row < rowCount; row++) {
+        const from = row * stripeBytes;
+        const to = row * width + first;
+        for (let byte = 0; byte < bytes; byte++) bits[to + byte] = turned[from + byte] as number;
+      }
     }
-    return { width, bits: this.#rows.subarray(0, rowCount * width) };
+    return { width, bits };
   }
 
-  /** The open columns, of which `first` is the first, become bytes of the rows. */
-  #turn(first: number): void {
-    if (first + stripe > this.#width * 8) this.#widen();
+  /** The open columns become bytes of the rows. */
+  #turn(): void {
     const open = this.#open;
-    const rows = this.#rows;
-    const width = this.#width;
-    for (let group = 0; group < stripe / 8; group++) {
+    const rows = new Uint8Array(rowCount * stripeBytes);
+    for (let group = 0; group < stripeBytes; group++) {
       for (let byte = 0; byte < columnBytes; byte++) {
         const from = group * 8 * columnBytes + byte;
         let low = fourBytes(open, from);
@@ -65,21 +66,13 @@ export class BitColumns {
         swap = (low ^ (high << 4)) & 0xf0f0f0f0;
         low ^= swap;
         high ^= swap >>> 4;
-        let to = byte * 8 * width + (first >> 3) + group;
-        for (let row = 0; row < 4; row++, to += width) rows[to] = low >>> (row * 8);
-        for (let row = 0; row < 4; row++, to += width) rows[to] = high >>> (row * 8);
+        let to = byte * 8 * stripeBytes + group;
+        for (let row = 0; row < 4; row++, to += stripeBytes) rows[to] = low >>> (row * 8);
+        for (let row = 0; row < 4; row++, to += stripeBytes) rows[to] = high >>> (row * 8);
       }
     }
-  }
-
-  #widen(): void {
-    const width = this.#width * 2;
-    const rows = Buffer.alloc(rowCount * width);
-    for (let row = 0; row < rowCount; row++) {
-      this.#rows.copy(rows, row * width, row * this.#width, (row + 1) * this.#width);
-    }
-    this.#width = width;
-    this.#rows = rows;
+    this.#turned.push(rows);
+    open.fill(0);
   }
 }
 

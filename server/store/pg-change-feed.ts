@@ -15,7 +15,7 @@ import type { StoreMetrics } from './store-metrics.ts';
 const channel = 'postrider_change';
 const gapMs = 10;
 /** Between two notifications, for all accounts together: what comes meanwhile goes in one. */
-const restMs = 5;
+const restMs = 10;
 /** After notifications that could not be sent. */
 const retryMs = 1000;
 const defaultSweepMs = 30_000;
