@@ -53,7 +53,9 @@ export function createLogger(options: LoggerOptions): Logger {
 /** POSIX: what is written to a pipe at once, of at most so many bytes, stays together (PIPE_BUF on Linux). */
 const togetherBytes = 4096;
 /** A write for each line would cost as much as what it tells of: lines are collected, so many bytes or so long. */
-const collectedBytes = 3072;
+const collectedBytes = 12 * 1024;
+/** Fewer where a write must stay together: the line that is one too many belongs to it. */
+const collectedTogetherBytes = 3072;
 const collectedMs = 50;
 
 function destination({ format, write, isShared = false }: LoggerOptions): pino.DestinationStream {
@@ -62,7 +64,7 @@ function destination({ format, write, isShared = false }: LoggerOptions): pino.D
   const stdout = pino.destination({
     dest: 1,
     sync: false,
-    minLength: collectedBytes,
+    minLength: isShared ? collectedTogetherBytes : collectedBytes,
     ...(isShared && { maxWrite: togetherBytes }),
   });
   let timer: NodeJS.Timeout | null = null;
