@@ -86,7 +86,9 @@ export class PgOutboundQueue implements OutboundQueue {
     const isFull = at - this.#fullLookAt > fullLookMs;
     const seconds = isFull ? always : (at - this.#exhaustedAt) / 1000 + lateSeconds;
     const claimed = await refusing(
-      sql<LaneRow>`/*outbound-claim*/ select token, route, domain, max_lanes, per_minute, blocked_times,
+      sql<
+        LaneRow & { readonly taken: number }
+      >`/*outbound-claim*/ select taken, token, route, domain, max_lanes, per_minute, blocked_times,
           high::text, normal::text, low::text
         from outbound_claim(${this.#worker}, ${lanes}, ${rows}, now() - make_interval(secs => ${Math.min(seconds, always)}))`.execute(
         db,
@@ -94,7 +96,7 @@ export class PgOutboundQueue implements OutboundQueue {
     );
     if (isFull) this.#fullLookAt = at;
     if (claimed.rows.length < lanes) this.#exhaustedAt = at;
-    return this.#batches(claimed.rows.map(toLane));
+    return this.#batches(claimed.rows.filter(({ taken }) => taken > 0).map(toLane));
   }
 
   async next(lanes: readonly QueueLane[], rows: number): Promise<ReadonlyMap<LaneToken, LaneBatch>> {

@@ -322,10 +322,11 @@ begin
 end $$;
 
 -- Opens up to _lanes lanes for a worker, at destinations that are due and open, and takes up to _rows recipients for each.
+-- Returns a row for each destination that was looked at; where none was taken there is no lane.
 -- _since: destinations that are due for longer are passed over (-infinity: none are).
 create function outbound_claim(_worker uuid, _lanes int4, _rows int4, _since timestamptz)
 returns table (
-  token int8, destination_id int8, route text, domain text, max_lanes int2, per_minute int4,
+  taken int4, token int8, destination_id int8, route text, domain text, max_lanes int2, per_minute int4,
   blocked_times int2, high timestamptz, normal timestamptz, low timestamptz
 ) language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
@@ -376,10 +377,9 @@ begin
     where n.taken < n.most having count(*) > 0;
 
   return query
-  select n.token, d.id, d.route, d.domain, d.max_lanes, d.per_minute, d.blocked_times, n.mark0, n.mark1, n.mark2
+  select n.taken, n.token, d.id, d.route, d.domain, d.max_lanes, d.per_minute, d.blocked_times, n.mark0, n.mark1, n.mark2
     from unnest(_id, _token, _taken, _mark0, _mark1, _mark2) n (id, token, taken, mark0, mark1, mark2)
-    join outbound_destination d on d.id = n.id
-    where n.taken > 0;
+    join outbound_destination d on d.id = n.id;
 end $$;
 
 -- The next batch of lanes whose last one has been settled. Marks: those that the worker knows. A lane that gets none is
