@@ -115,7 +115,8 @@ async function measure(database: PostgresDatabase, url: string, load: QueueLoad)
         if (batches.length > 0) {
           claims.push(performance.now() - startedAt);
           claim++;
-          done += await finish(queue, batches);
+          const finished = await finish(queue, batches);
+          done += finished;
         } else if (load.claims === null) {
           // The others have the rest in hand.
           await sleep(1);
