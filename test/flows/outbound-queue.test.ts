@@ -55,7 +55,7 @@ describe('a service that sends', () => {
   test('an alias sends on to its member elsewhere, and keeps a copy for the one here', async () => {
     await service.deliver('away@example.test', 'From: x@there.test\r\nSubject: on\r\n\r\nGood day.\r\n');
     await until(() => peer.arrived.has('friend@there.test'));
-    expect(service.log()).toContain('"mailboxes":1');
+    await until(() => service.log().includes('"mailboxes":1'));
     await until(async () => (await rows(service)).length === 0);
   });
 
@@ -91,7 +91,7 @@ test('in development mode what would leave is kept, and mail for accounts here a
   await submit(service, ['someone@gmail.com', service.users.bob.address]);
   await until(async () => (await rows(service, '--state', 'captured')).length === 1);
   expect(await rows(service)).toMatchObject([{ recipient: 'someone@gmail.com', state: 'captured' }]);
-  expect(service.log()).toContain('msg.captured');
+  await until(() => service.log().includes('msg.captured'));
 });
 
 function manifests(port: number): string {
