@@ -14,6 +14,7 @@ function lines(): readonly Line[] {
   return service
     .log()
     .split('\n')
+    .slice(0, -1) // What follows the last line break is a line that is still being written.
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line) as Line);
 }

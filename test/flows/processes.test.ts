@@ -16,6 +16,7 @@ function logged(service: Service, event: string): readonly LogLine[] {
   return service
     .log()
     .split('\n')
+    .slice(0, -1) // What follows the last line break is a line that is still being written.
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line) as LogLine)
     .filter((line) => line.event === event);

@@ -192,7 +192,11 @@ describe('what keeps it from starting is said in one line with what to do', () =
     const env = { ...(await localEnv()), ...hosts, DATABASE_URL: fresh.url, KEYRING_FILE: file, DRAIN_DELAY: '0' };
     const { code, stdout, stderr } = await postrider(['run'], env);
     expect([code, stderr]).toEqual([0, '']);
-    for (const line of stdout.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ level: 'info' });
+    for (const line of stdout.trimEnd().split('\n')) {
+      // Whether the machine's resolver validates is told as a warning where it does not.
+      if (line.includes('"event":"dns.validation"')) continue;
+      expect(JSON.parse(line)).toMatchObject({ level: 'info' });
+    }
   });
 
   test('development mode together with production settings: exit code 78', async () => {
