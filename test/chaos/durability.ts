@@ -94,6 +94,7 @@ class Witness implements AsyncDisposable {
   static async open(url: string): Promise<Witness> {
     const pool = new pg.Pool({ connectionString: url, max: 10 });
     // The pool's end does not wait until its connections are closed: Postgres may stop first, and says so to them.
+    pool.on('error', () => undefined);
     pool.on('connect', (client) => client.on('error', () => undefined));
     await pool.query('create extension pg_walinspect');
     return new Witness(pool);
