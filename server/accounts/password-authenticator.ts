@@ -11,6 +11,7 @@ import { preparePassword } from '#shared/directory/prepare-password.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import type { Authenticator, FurtherMechanisms, LoginAttempt, LoginOutcome } from './authenticator.ts';
+import { countAttempt } from './count-attempt.ts';
 import { LastUse } from './last-use.ts';
 import { NetworkTurns } from './network-turns.ts';
 import { createScramLogins } from './scram-logins.ts';
@@ -64,19 +65,8 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
     };
   }
 
-  async authenticate(attempt: LoginAttempt): Promise<LoginOutcome> {
-    const count = (outcome: string): void => {
-      const { protocol, mechanism } = attempt;
-      this.#options.metrics.authAttempts.inc({ protocol, mechanism, outcome });
-    };
-    try {
-      const outcome = await this.#decide(attempt);
-      count(outcome.ok ? 'ok' : outcome.reason);
-      return outcome;
-    } catch (error) {
-      count('unavailable');
-      throw error;
-    }
+  authenticate(attempt: LoginAttempt): Promise<LoginOutcome> {
+    return countAttempt(this.#options.metrics, attempt, () => this.#decide(attempt));
   }
 
   async #decide(attempt: LoginAttempt): Promise<LoginOutcome> {

@@ -8,6 +8,7 @@ import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { LoginOutcome, TokenAttempt, TokenLogins } from './authenticator.ts';
+import { countAttempt } from './count-attempt.ts';
 
 export type TokenIssuer = {
   /** What a token's "iss" must be. */
@@ -72,17 +73,8 @@ class JwtLogins implements TokenLogins {
     this.configuration = `${options.issuer.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
   }
 
-  async authenticate(attempt: TokenAttempt): Promise<LoginOutcome> {
-    const { protocol, mechanism } = attempt;
-    const count = (outcome: string): void => this.#options.metrics.authAttempts.inc({ protocol, mechanism, outcome });
-    try {
-      const outcome = await this.#decide(attempt);
-      count(outcome.ok ? 'ok' : outcome.reason);
-      return outcome;
-    } catch (error) {
-      count('unavailable');
-      throw error;
-    }
+  authenticate(attempt: TokenAttempt): Promise<LoginOutcome> {
+    return countAttempt(this.#options.metrics, attempt, () => this.#decide(attempt));
   }
 
   async #decide({ login, token }: TokenAttempt): Promise<LoginOutcome> {

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
-import { MessageScanner } from '#server/mime/message-scanner.ts';
 import type { Notice } from '#server/mail/outbound-ports.ts';
-import type { SpooledMessage } from '#server/mail/ports.ts';
+import { spooled } from '../../test/harness/message.ts';
 import { attemptFacts, originalText, outboundMessage, outboundRecipient, sourceOf } from './notice-fixtures.ts';
 import { formatReport, type NoticesOptions } from './notices.ts';
 import { readReport } from './read-report.ts';
@@ -31,21 +30,6 @@ function notice(changes: Partial<Notice> = {}): Notice {
   return { kind: 'failed', message: outboundMessage(), recipients: [told()], ...changes };
 }
 
-function spooled(bytes: Buffer): SpooledMessage {
-  const scanner = new MessageScanner();
-  scanner.push(bytes);
-  return {
-    size: bytes.length,
-    hash: '' as never,
-    index: scanner.finish(),
-    inMemory: bytes,
-    async *read(start, end) {
-      yield bytes.subarray(start, end);
-    },
-    [Symbol.asyncDispose]: async () => undefined,
-  };
-}
-
 async function report(
   changes: Partial<Notice> = {},
 ): Promise<{ readonly text: string; readonly types: readonly string[] }> {
@@ -54,7 +38,7 @@ async function report(
   // Any server takes it.
   expect(text).toMatch(/^[\t\r\n\x20-\x7e]*$/);
   for (const line of text.split('\r\n')) expect(line.length).toBeLessThanOrEqual(998);
-  const { root } = spooled(bytes).index;
+  const { root } = (await spooled(bytes)).index;
   expect(`${root.type}/${root.subtype}`).toBe('multipart/report');
   return { text, types: root.children.map(({ type, subtype }) => `${type}/${subtype}`) };
 }
@@ -139,7 +123,7 @@ test('several recipients are groups of one report', async () => {
     told({ recipient: outboundRecipient({ address: `${name}@example.com` }) }),
   );
   const bytes = await formatReport(notice({ recipients }), options);
-  const read = await readReport(spooled(bytes));
+  const read = await readReport(await spooled(bytes));
   expect(read).toMatchObject({
     kind: 'delivery',
     messageId: '1@example.org',
@@ -159,7 +143,7 @@ test('addresses in UTF-8 are told in UTF-8 to who uses it, else in ASCII (RFC 65
   expect(plain.text).toContain('Final-Recipient: utf-8; j\\x{F6}rg@example.com\r\n');
   for (const isSmtpUtf8 of [true, false]) {
     const bytes = await formatReport(notice({ message: outboundMessage({ isSmtpUtf8 }), recipients }), options);
-    expect(await readReport(spooled(bytes))).toMatchObject({ recipients: [{ address: 'jörg@example.com' }] });
+    expect(await readReport(await spooled(bytes))).toMatchObject({ recipients: [{ address: 'jörg@example.com' }] });
   }
 });
 

@@ -1,28 +1,13 @@
 import { expect, test } from 'vitest';
 import type { AccountId } from '#shared/base/ids.ts';
 import { silentLogger } from '#shared/observe/logger.ts';
-import { MessageScanner } from '#server/mime/message-scanner.ts';
-import type { SpooledMessage } from '#server/mail/ports.ts';
+import { spooled } from '../../test/harness/message.ts';
 import type { BounceAddresses, SentMessage } from './bounce-address.ts';
 import { createInboundReports } from './inbound-reports.ts';
 import { readReport } from './read-report.ts';
 import type { NewSuppression } from './suppression.ts';
 
-function spooled(text: string): SpooledMessage {
-  const bytes = Buffer.from(text.replaceAll(/\r?\n/g, '\r\n'));
-  const scanner = new MessageScanner();
-  scanner.push(bytes);
-  return {
-    size: bytes.length,
-    hash: '' as never,
-    index: scanner.finish(),
-    inMemory: bytes,
-    async *read(start, end) {
-      yield bytes.subarray(start, end);
-    },
-    [Symbol.asyncDispose]: async () => undefined,
-  };
-}
+const message = (text: string) => spooled(Buffer.from(text.replaceAll(/\r?\n/g, '\r\n')));
 
 const multipart = (type: string, ...parts: readonly string[]): string =>
   `From: x@elsewhere.test\nContent-Type: multipart/report; report-type=${type}; boundary=b\n\n${parts.map((part) => `--b\n${part}\n`).join('')}--b--\n`;
@@ -46,7 +31,7 @@ const complaint = (fields: string): string =>
   );
 
 test('a delivery report in the form that most servers write', async () => {
-  expect(await readReport(spooled(bounce(failed)))).toEqual({
+  expect(await readReport(await message(bounce(failed)))).toEqual({
     kind: 'delivery',
     messageId: '1@us.test',
     recipients: [
@@ -68,7 +53,7 @@ test('several recipients, brackets, capitals, comments behind the status, and fi
     'Final-Recipient: rfc822; no-action@x.test\nStatus: 5.0.0',
     'Action: failed\nStatus: 5.0.0',
   ].join('\n\n');
-  expect(await readReport(spooled(bounce(groups)))).toMatchObject({
+  expect(await readReport(await message(bounce(groups)))).toMatchObject({
     recipients: [
       { address: 'a@x.test', action: 'failed', status: '5.2.2', original: null },
       { address: '/C=de/', action: 'delayed', status: '4.0.0' },
@@ -79,7 +64,7 @@ test('several recipients, brackets, capitals, comments behind the status, and fi
 test('a complaint (RFC 5965)', async () => {
   const fields =
     'Feedback-Type: abuse\nUser-Agent: X/1\nVersion: 1\nOriginal-Mail-From: <bounce@us.test>\nOriginal-Rcpt-To: <a@x.test>\nOriginal-Rcpt-To: b@x.test';
-  expect(await readReport(spooled(complaint(fields)))).toEqual({
+  expect(await readReport(await message(complaint(fields)))).toEqual({
     kind: 'complaint',
     type: 'abuse',
     mailFrom: 'bounce@us.test',
@@ -87,7 +72,7 @@ test('a complaint (RFC 5965)', async () => {
     messageId: '1@us.test',
   });
   // Where the report doesn't say it, the message that came back does.
-  expect(await readReport(spooled(complaint('Feedback-Type: abuse')))).toMatchObject({
+  expect(await readReport(await message(complaint('Feedback-Type: abuse')))).toMatchObject({
     mailFrom: 'bounce@us.test',
     recipients: [],
   });
@@ -102,7 +87,7 @@ test.each([
     multipart('disposition-notification', 'Content-Type: message/disposition-notification\n\nX: y\n'),
   ],
 ])('%s is no report', async (_, text) => {
-  expect(await readReport(spooled(text))).toBeNull();
+  expect(await readReport(await message(text))).toBeNull();
 });
 
 const sent: SentMessage = {
@@ -120,7 +105,7 @@ async function learned(text: string, known: readonly SentMessage[]): Promise<rea
     suppression: { add: async (entry) => void added.push(entry) },
     addressOf: async () => 'alice@us.test',
   });
-  await reports.learn(spooled(text), known, silentLogger);
+  await reports.learn(await message(text), known, silentLogger);
   return added;
 }
 

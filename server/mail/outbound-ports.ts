@@ -163,6 +163,15 @@ export type AttemptFacts = {
   readonly isUncertain: boolean;
 };
 
+/** Of an attempt that reached no peer; the text is ours. */
+export function ownFacts(
+  text: string,
+  { status = null, ms = 0 }: { status?: string | null; ms?: number } = {},
+): AttemptFacts {
+  const reply = { code: null, status, text };
+  return { reply, host: null, address: null, sourceAddress: null, tls: null, ms, isUncertain: false };
+}
+
 /** What became of one recipient in one attempt. */
 export type RecipientOutcome = { readonly recipientId: QueueRecipientId; readonly facts: AttemptFacts } & (
   | {

@@ -2,17 +2,9 @@
  * Nothing leaves: what would be sent is kept in the queue, marked as captured, for the administrator to see. All of
  * outbound mail in development mode, and any route that is set so.
  */
-import { captureRoute, type AttemptFacts, type Transport, type TransportLane } from '#server/mail/outbound-ports.ts';
+import { captureRoute, ownFacts, type Transport, type TransportLane } from '#server/mail/outbound-ports.ts';
 
-const facts: AttemptFacts = {
-  reply: { code: null, status: null, text: 'captured: nothing leaves on this route' },
-  host: null,
-  address: null,
-  sourceAddress: null,
-  tls: null,
-  ms: 0,
-  isUncertain: false,
-};
+const facts = ownFacts('captured: nothing leaves on this route');
 
 const captureLane: TransportLane = {
   attempt: ({ recipients }) =>

@@ -5,14 +5,14 @@
 import type { Clock } from '#shared/base/clock.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import { MailError } from '#server/mail/mail-error.ts';
-import type {
-  AttemptFacts,
-  OutboundMessage,
-  RecipientOutcome,
-  ReplyRules,
-  Suppression,
-  Transport,
-  TransportLane,
+import {
+  ownFacts,
+  type OutboundMessage,
+  type RecipientOutcome,
+  type ReplyRules,
+  type Suppression,
+  type Transport,
+  type TransportLane,
 } from '#server/mail/outbound-ports.ts';
 import type { InHand, LaneBatch, LaneReport, QueueLane, Settlement } from '#server/mail/outbound-queue.ts';
 import { fail, failureBefore, judge, wantsDelayNotice, type Judgement } from './judge.ts';
@@ -172,7 +172,8 @@ class LaneRun {
         { event: 'queue.attempt-failed', err, queue: queueName(message.id) },
         'an attempt failed by a fault of ours',
       );
-      const facts = ourFault(clock.monotonicMs() - startedAt);
+      const ms = clock.monotonicMs() - startedAt;
+      const facts = ownFacts('the attempt failed by a fault of ours: see the log', { status: '4.3.0', ms });
       return new Map(
         inHand.map(({ recipient: { id } }) => [
           id,
@@ -276,23 +277,11 @@ function suppressionKey({ message, recipient }: InHand): string {
   return `${message.domain} ${recipient.address}`;
 }
 
-function ourFault(ms: number): AttemptFacts {
-  return {
-    reply: { code: null, status: '4.3.0', text: 'the attempt failed by a fault of ours: see the log' },
-    host: null,
-    address: null,
-    sourceAddress: null,
-    tls: null,
-    ms,
-    isUncertain: false,
-  };
-}
-
 function judgeUntried(inHand: InHand): Settlement {
   return { inHand, next: 'untried', due: null, reason: null, outcome: 'not-tried', category: null, facts: null };
 }
 
 function notTried({ recipient }: InHand): RecipientOutcome {
-  const facts: AttemptFacts = { ...ourFault(0), reply: { code: null, status: null, text: 'not tried' } };
+  const facts = ownFacts('not tried');
   return { recipientId: recipient.id, kind: 'not-tried', facts };
 }

@@ -2,8 +2,7 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { authenticate } from 'mailauth';
 import { expect, test } from 'vitest';
 import { silentLogger } from '#shared/observe/logger.ts';
-import { MessageScanner } from '#server/mime/message-scanner.ts';
-import type { SpooledMessage } from '#server/mail/ports.ts';
+import { spooledInPieces } from '../../test/harness/message.ts';
 import { createArcSealer, type Arrival } from './arc-sealer.ts';
 import { signMessage } from './dkim-signer.ts';
 import type { SigningKey } from './signing-keys.ts';
@@ -29,21 +28,6 @@ async function resolver(name: string, type: string): Promise<string[][]> {
   return [[found]];
 }
 
-function spooled(bytes: Buffer): SpooledMessage {
-  const scanner = new MessageScanner();
-  scanner.push(bytes);
-  return {
-    size: bytes.length,
-    hash: '' as never,
-    index: scanner.finish(),
-    inMemory: bytes,
-    async *read(start, end) {
-      for (let at = start; at < end; at += 100) yield bytes.subarray(at, Math.min(end, at + 100));
-    },
-    [Symbol.asyncDispose]: async () => undefined,
-  };
-}
-
 const arrival: Arrival = {
   remoteAddress: '192.0.2.1',
   helo: 'mx.author.test',
@@ -57,12 +41,15 @@ async function written(): Promise<Buffer> {
   const text =
     'From: alice@author.test\r\nTo: team@us.test\r\nSubject: hi\r\nDate: Sat, 21 Nov 2026 12:00:00 +0000\r\n\r\nHello\r\n';
   const bytes = Buffer.from(text);
-  return Buffer.concat([await signMessage(spooled(bytes), 'author.test', [author], new Date()), bytes]);
+  return Buffer.concat([
+    await signMessage(await spooledInPieces(bytes, 100), 'author.test', [author], new Date()),
+    bytes,
+  ]);
 }
 
 test('who gets the message from us sees what SPF, DKIM and DMARC came to here, under a seal that verifies', async () => {
   const message = await written();
-  const fields = await sealer.seal(spooled(message), arrival, 'us.test');
+  const fields = await sealer.seal(await spooledInPieces(message, 100), arrival, 'us.test');
   for (const name of ['ARC-Seal', 'ARC-Message-Signature', 'ARC-Authentication-Results']) {
     expect(fields.toString()).toMatch(new RegExp(`^${name}: i=1;`, 'm'));
   }
@@ -80,16 +67,16 @@ test('who gets the message from us sees what SPF, DKIM and DMARC came to here, u
 
 test('the second who sends it on goes on with the chain; a broken one is left alone', async () => {
   const message = await written();
-  const once = Buffer.concat([await sealer.seal(spooled(message), arrival, 'us.test'), message]);
+  const once = Buffer.concat([await sealer.seal(await spooledInPieces(message, 100), arrival, 'us.test'), message]);
   const hop: Arrival = { ...arrival, remoteAddress: '198.51.100.7' };
-  expect((await sealer.seal(spooled(once), hop, 'us.test')).toString()).toMatch(/^ARC-Seal: i=2;/m);
+  expect((await sealer.seal(await spooledInPieces(once, 100), hop, 'us.test')).toString()).toMatch(/^ARC-Seal: i=2;/m);
   const broken = Buffer.from(once.toString().replace('Subject: hi', 'Subject: ho'));
-  const fields = (await sealer.seal(spooled(broken), hop, 'us.test')).toString();
+  const fields = (await sealer.seal(await spooledInPieces(broken, 100), hop, 'us.test')).toString();
   expect(fields).not.toMatch(/cv=pass/);
 });
 
 test('without a key, or while DNS hangs, the message goes on without', async () => {
-  const message = spooled(await written());
+  const message = await spooledInPieces(await written(), 100);
   expect(await sealer.seal(message, arrival, 'other.test')).toHaveLength(0);
   const hanging = createArcSealer({
     keys,

@@ -5,8 +5,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MessageScanner } from '#server/mime/message-scanner.ts';
-import type { SpooledMessage } from '#server/mail/ports.ts';
+import { spooledInPieces } from '../../test/harness/message.ts';
 import { lacks } from '../../test/harness/programs.ts';
 import { runProgram } from '../../test/harness/run-program.ts';
 import { signMessage } from './dkim-signer.ts';
@@ -30,24 +29,11 @@ function record({ algorithm, key }: SigningKey): string {
 
 const records = new Map([rsa, ed25519].map((key) => [`${key.selector}._domainkey.${domain}`, record(key)]));
 
-/** A message in pieces of `pieceBytes`. */
-function spooled(bytes: Buffer, pieceBytes = 7): SpooledMessage {
-  const scanner = new MessageScanner();
-  scanner.push(bytes);
-  return {
-    size: bytes.length,
-    hash: '' as never,
-    index: scanner.finish(),
-    inMemory: bytes,
-    async *read(start, end) {
-      for (let at = start; at < end; at += pieceBytes) yield bytes.subarray(at, Math.min(end, at + pieceBytes));
-    },
-    [Symbol.asyncDispose]: async () => undefined,
-  };
-}
-
-async function sign(message: Buffer, pieceBytes?: number): Promise<Buffer> {
-  return Buffer.concat([await signMessage(spooled(message, pieceBytes), domain, [rsa, ed25519], new Date()), message]);
+async function sign(message: Buffer, pieceBytes = 7): Promise<Buffer> {
+  return Buffer.concat([
+    await signMessage(await spooledInPieces(message, pieceBytes), domain, [rsa, ed25519], new Date()),
+    message,
+  ]);
 }
 
 async function verify(message: Buffer): Promise<readonly string[]> {

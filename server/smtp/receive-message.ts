@@ -25,8 +25,8 @@ export type ReceiveServices = {
   readonly store: MailStore;
   /** Takes what our users hand in; null: as from anybody else, and nothing goes to other systems. */
   readonly submission: Submission | null;
-  /** Takes what aliases send on; null: nothing goes to other systems. */
-  readonly acceptor: MailAcceptor | null;
+  /** Takes what aliases send on. */
+  readonly acceptor: MailAcceptor;
   /** Learns from reports that come in; null: nobody does. */
   readonly reports: InboundReports | null;
   /** Seals what goes on to addresses elsewhere; null: nobody does. */
@@ -127,7 +127,7 @@ async function acceptForOthers(
   isSmtpUtf8: boolean,
 ): Promise<Accepted> {
   const local = [...recipients.values()].flat();
-  if (acceptor === null || forwards.size === 0) {
+  if (forwards.size === 0) {
     return { delivered: await deliverMessage(store, message, local, facts), queued: [] };
   }
   const forward = await forwardOf(message, forwards, facts, isSmtpUtf8);

@@ -59,7 +59,6 @@ export function packedContents(
   };
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await -- as the others
 async function* atHand(raw: Buffer, start: number, end: number): AsyncGenerator<Buffer, void, void> {
   if (start < end) yield raw.subarray(start, end);
 }

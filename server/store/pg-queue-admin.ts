@@ -2,7 +2,7 @@
  * The outbound queue for administrators: what is in it, and hold, release, retry, cancel and another way. Recipients that a
  * worker has in hand are told to it (`wanted`) and follow when they are given back.
  */
-import { sql, type Kysely, type RawBuilder } from 'kysely';
+import { sql, type Kysely, type RawBuilder, type Selectable } from 'kysely';
 import { unreachable } from '#shared/base/unreachable.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
@@ -250,28 +250,7 @@ function toQueueRow(row: ListRow): QueueRow {
   };
 }
 
-type AttemptRow = {
-  readonly recipient_id: bigint;
-  readonly address: string;
-  readonly at: Date;
-  readonly attempt: number;
-  readonly outcome: QueueAttempt['outcome'];
-  readonly category: string | null;
-  readonly uncertain: boolean;
-  readonly stale: boolean;
-  readonly code: number | null;
-  readonly status: string | null;
-  readonly reply: string | null;
-  readonly host: string | null;
-  readonly host_address: string | null;
-  readonly source_address: string | null;
-  readonly tls_version: string | null;
-  readonly tls_cipher: string | null;
-  readonly tls_policy: string | null;
-  readonly tls_verified: boolean | null;
-  readonly tls_result: string | null;
-  readonly ms: number | null;
-};
+type AttemptRow = Selectable<Database['outbound_attempt']>;
 
 function toAttempt(row: AttemptRow): QueueAttempt {
   return {
@@ -279,7 +258,7 @@ function toAttempt(row: AttemptRow): QueueAttempt {
     recipient: row.address,
     at: row.at,
     attempt: row.attempt,
-    outcome: row.outcome,
+    outcome: row.outcome as QueueAttempt['outcome'],
     category: row.category,
     isUncertain: row.uncertain,
     isStale: row.stale,

@@ -2,13 +2,14 @@
  * A line of attempts to one next hop: through the route's targets and their hosts until one takes the message. The
  * connection stays open for the next message.
  */
-import type {
-  Attempt,
-  AttemptResult,
-  NextHop,
-  RecipientOutcome,
-  ReplyRules,
-  TransportLane,
+import {
+  ownFacts,
+  type Attempt,
+  type AttemptResult,
+  type NextHop,
+  type RecipientOutcome,
+  type ReplyRules,
+  type TransportLane,
 } from '#server/mail/outbound-ports.ts';
 import type { DirectTarget, Route, RouteTarget, SmtpTarget } from '#server/mail/outbound-routes.ts';
 import type { Clock } from '#shared/base/clock.ts';
@@ -284,15 +285,7 @@ function failed({ recipients }: Attempt, failure: Failure, ms: number): AttemptR
 }
 
 function notTried({ recipients }: Attempt, ms: number): AttemptResult {
-  const facts = {
-    reply: { code: null, status: null, text: 'stopped before anything was sent' },
-    host: null,
-    address: null,
-    sourceAddress: null,
-    tls: null,
-    ms,
-    isUncertain: false,
-  };
+  const facts = ownFacts('stopped before anything was sent', { ms });
   const outcomes = recipients.map(({ id: recipientId }): RecipientOutcome => ({
     kind: 'not-tried',
     recipientId,

@@ -59,7 +59,7 @@ class CopyOut implements pg.Submittable {
     this.#finish(null);
   }
 
-  // eslint-disable-next-line -- node-pg calls all of these
+  // node-pg calls all of these.
   handleCommandComplete(): void {}
   handleRowDescription(): void {}
   handleDataRow(): void {}

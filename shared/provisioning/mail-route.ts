@@ -40,6 +40,20 @@ const base = {
   weight: z.int('must be a whole number').min(1, 'must be 1 at least').max(1000).default(1),
 };
 
+/** TLS with a host that the route names. */
+const hostTls = (usual: 'Required' | 'Opportunistic') =>
+  z
+    .strictObject({
+      mode: z
+        .enum(
+          ['Required', 'Implicit', 'Opportunistic', 'Disabled'],
+          'must be Required, Implicit, Opportunistic or Disabled',
+        )
+        .default(usual),
+      caSecretRef: caSecretRef.optional(),
+    })
+    .default({ mode: usual });
+
 const target = z.discriminatedUnion(
   'type',
   [
@@ -67,17 +81,7 @@ const target = z.discriminatedUnion(
       host,
       port: port(587),
       authSecretRef: authSecretRef.optional(),
-      tls: z
-        .strictObject({
-          mode: z
-            .enum(
-              ['Required', 'Implicit', 'Opportunistic', 'Disabled'],
-              'must be Required, Implicit, Opportunistic or Disabled',
-            )
-            .default('Required'),
-          caSecretRef: caSecretRef.optional(),
-        })
-        .default({ mode: 'Required' }),
+      tls: hostTls('Required'),
     }),
     z.strictObject({
       type: z.literal('LMTP'),
@@ -89,17 +93,7 @@ const target = z.discriminatedUnion(
         'must be a host name, an IP address or the path of a socket',
       ),
       port: port(24),
-      tls: z
-        .strictObject({
-          mode: z
-            .enum(
-              ['Required', 'Implicit', 'Opportunistic', 'Disabled'],
-              'must be Required, Implicit, Opportunistic or Disabled',
-            )
-            .default('Opportunistic'),
-          caSecretRef: caSecretRef.optional(),
-        })
-        .default({ mode: 'Opportunistic' }),
+      tls: hostTls('Opportunistic'),
     }),
     z.strictObject({
       type: z.literal('HTTP'),

@@ -18,3 +18,19 @@ export async function spooled(raw: string | Buffer): Promise<SpooledMessage> {
   await spool.write(bytes);
   return await spool.finish();
 }
+
+/** The same, read in pieces of `pieceBytes`. */
+export async function spooledInPieces(raw: string | Buffer, pieceBytes: number): Promise<SpooledMessage> {
+  const { size, hash, index, inMemory } = await spooled(raw);
+  const bytes = inMemory ?? Buffer.alloc(0);
+  return {
+    size,
+    hash,
+    index,
+    inMemory,
+    async *read(start, end) {
+      for (let at = start; at < end; at += pieceBytes) yield bytes.subarray(at, Math.min(end, at + pieceBytes));
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}

@@ -8,6 +8,7 @@ import type { Validation } from '#server/dns/validation.ts';
 import type {
   Attempt,
   AttemptResult,
+  OutboundEnvelope,
   OutboundMessage,
   OutboundRecipient,
   QueueId,
@@ -29,6 +30,25 @@ export const plainMessage = 'From: <a@here.test>\r\nTo: <b@d.test>\r\nSubject: x
 
 let nextId = 1n;
 
+/** Of an ordinary message, of the domain `here.test`. */
+export const plainEnvelope: OutboundEnvelope = {
+  origin: 'submission',
+  accountId: null,
+  domain: 'here.test',
+  sender: 'a@here.test',
+  returnPath: null,
+  envid: null,
+  ret: null,
+  body: '7bit',
+  isSmtpUtf8: false,
+  requiresTls: false,
+  deliverBy: null,
+  holdUntil: null,
+  priority: 0,
+  traceId: 't',
+  messageId: null,
+};
+
 export type MessageOptions = Partial<Omit<OutboundMessage, 'content'>> & {
   readonly text?: string;
   /** Yields pieces of this size. */
@@ -41,21 +61,7 @@ export function outboundMessage(options: MessageOptions = {}): OutboundMessage {
   const { text = plainMessage, pieceBytes = 256 * 1024, prefix = '', failsAfterBytes, ...rest } = options;
   const bytes = Buffer.from(text);
   return {
-    origin: 'submission',
-    accountId: null,
-    domain: 'here.test',
-    sender: 'a@here.test',
-    returnPath: null,
-    envid: null,
-    ret: null,
-    body: '7bit',
-    isSmtpUtf8: false,
-    requiresTls: false,
-    deliverBy: null,
-    holdUntil: null,
-    priority: 0,
-    traceId: 't',
-    messageId: null,
+    ...plainEnvelope,
     id: nextId++ as QueueId,
     acceptedAt: new Date(),
     content: {

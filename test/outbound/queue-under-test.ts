@@ -17,6 +17,7 @@ import { createQueueAdministration } from '#server/store/pg-queue-admin.ts';
 import { QueueAcceptor } from '#server/store/pg-queue-acceptor.ts';
 import { PgOutboundQueue } from '#server/store/pg-queue.ts';
 import { spooled } from '../harness/message.ts';
+import { plainEnvelope } from '../harness/outbound.ts';
 
 export interface QueueUnderTest extends AsyncDisposable {
   readonly database: PostgresDatabase;
@@ -41,22 +42,11 @@ export function directRouter(limits: NextHopLimits = { maxLanes: 20, perMinute: 
   };
 }
 
-const plainEnvelope: OutboundEnvelope = {
-  origin: 'submission',
-  accountId: null,
+const ownEnvelope: OutboundEnvelope = {
+  ...plainEnvelope,
   domain: 'ours.test',
   sender: 'ann@ours.test',
-  returnPath: null,
-  envid: null,
-  ret: null,
-  body: '7bit',
-  isSmtpUtf8: false,
-  requiresTls: false,
-  deliverBy: null,
-  holdUntil: null,
-  priority: 0,
   traceId: 'trace',
-  messageId: null,
 };
 
 let serial = 0;
@@ -105,7 +95,7 @@ export function newOutbound(
   envelope: Partial<OutboundEnvelope> = {},
 ): NewOutbound {
   return {
-    envelope: { ...plainEnvelope, ...envelope },
+    envelope: { ...ownEnvelope, ...envelope },
     prefix: Buffer.from('Received: by test\r\n'),
     recipients: to.map((each) => (typeof each === 'string' ? { address: each, notify: null, orcpt: null } : each)),
     heldFor: null,

@@ -87,7 +87,7 @@ export async function openBench(overrides: BenchOverrides = {}): Promise<Bench> 
       directory: { ...directoryOf(alice, bob), ...overrides.directory },
       authenticator: authenticatorOf(alice),
       submission: overrides.submission ?? null,
-      acceptor: null,
+      acceptor: { accept: () => Promise.reject(new Error('no alias here sends on')) },
       reports: overrides.reports ?? null,
       sealer: null,
     },
