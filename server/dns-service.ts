@@ -1,6 +1,6 @@
-import type { Resolver } from './dns/answer.ts';
-import { createResolver } from './dns/resolver.ts';
-import { parseDnsServer, systemDnsServers } from './dns/system-servers.ts';
+import type { Resolver } from '#shared/dns/answer.ts';
+import { createResolver } from '#shared/dns/resolver.ts';
+import { parseDnsServer, systemDnsServers } from '#shared/dns/system-servers.ts';
 import type { Foundation } from './foundation.ts';
 
 /** Asks the servers of the configuration, else those of the system. */

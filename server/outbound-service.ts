@@ -2,9 +2,9 @@
 import { networkInterfaces } from 'node:os';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
-import { createAddressGuard } from './dns/address-guard.ts';
+import { createAddressGuard } from '#shared/dns/address-guard.ts';
 import { openResolver } from './dns-service.ts';
-import { ValidationWatch } from './dns/validation.ts';
+import { ValidationWatch } from '#shared/dns/validation.ts';
 import type { Foundation } from './foundation.ts';
 import type { Drainable } from './lifecycle.ts';
 import type { MailAcceptor, Transport } from './mail/outbound-ports.ts';

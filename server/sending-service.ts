@@ -12,8 +12,8 @@ import { createInboundReports, type InboundReports } from './bounce/inbound-repo
 import { createNotices, type NoticesOptions } from './bounce/notices.ts';
 import { createReplyRules } from './bounce/reply-rules.ts';
 import { createSuppressionList, type SuppressionList } from './bounce/suppression.ts';
-import type { Resolver } from './dns/answer.ts';
-import { callbackResolver } from './dns/callback-resolver.ts';
+import type { Resolver } from '#shared/dns/answer.ts';
+import { callbackResolver } from '#shared/dns/callback-resolver.ts';
 import type { MailAcceptor, Notices, ReplyRules } from './mail/outbound-ports.ts';
 import type { RecipientDirectory } from './mail/ports.ts';
 import { createArcSealer, type ArcSealer } from './signing/arc-sealer.ts';

@@ -1,6 +1,6 @@
 /** RFC 7672: certificates against TLSA records. Pure. */
 import { createHash, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
-import type { TlsaRecord } from '#server/dns/answer.ts';
+import type { TlsaRecord } from '#shared/dns/answer.ts';
 
 const trustAnchor = 2;
 const endEntity = 3;

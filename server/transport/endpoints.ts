@@ -1,11 +1,11 @@
 /** Where the connections of a route's target can go, in the order in which they are tried. */
 import { isIP } from 'node:net';
-import type { Resolver } from '#server/dns/answer.ts';
-import { describeDnsFailure } from '#server/dns/answer.ts';
-import { describeRefusal, type AddressGuard } from '#server/dns/address-guard.ts';
-import { addressOfLiteral, resolveAddresses } from '#server/dns/host-addresses.ts';
-import { findMailHosts, type MailHost, type MailHosts } from '#server/dns/mail-hosts.ts';
-import { networkMatcher } from '#server/dns/networks.ts';
+import type { Resolver } from '#shared/dns/answer.ts';
+import { describeDnsFailure } from '#shared/dns/answer.ts';
+import { describeRefusal, type AddressGuard } from '#shared/dns/address-guard.ts';
+import { addressOfLiteral, resolveAddresses } from '#shared/dns/host-addresses.ts';
+import { findMailHosts, type MailHost, type MailHosts } from '#shared/dns/mail-hosts.ts';
+import { networkMatcher } from '#shared/dns/networks.ts';
 import type { DirectTarget, SmtpTarget } from '#server/mail/outbound-routes.ts';
 import { ownFailure, type Failure } from './failure.ts';
 import { opportunisticTls, pkixTls, withoutTls, type HostTls } from './host-tls.ts';

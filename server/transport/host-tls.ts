@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { checkServerIdentity, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import type { TlsFacts } from '#server/mail/outbound-ports.ts';
-import type { TlsaRecord } from '#server/dns/answer.ts';
+import type { TlsaRecord } from '#shared/dns/answer.ts';
 import { matchesDane } from './dane.ts';
 
 export type TlsVerdict = {

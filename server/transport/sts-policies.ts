@@ -4,8 +4,8 @@ import { getPolicy, validateMx } from 'mailauth/lib/mta-sts.js';
 import type { Clock } from '#shared/base/clock.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { StsPolicy, StsPolicyStore } from '#server/mail/outbound-routes.ts';
-import { callbackResolver, type CallbackResolver } from '#server/dns/callback-resolver.ts';
-import type { Resolver } from '#server/dns/answer.ts';
+import { callbackResolver, type CallbackResolver } from '#shared/dns/callback-resolver.ts';
+import type { Resolver } from '#shared/dns/answer.ts';
 import { cleanText } from './smtp-reply.ts';
 
 /** RFC 8461 section 3.3: how long a domain whose policy can't be fetched is not asked again, in ms. */

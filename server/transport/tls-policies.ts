@@ -3,10 +3,10 @@
  * other; then what the route asks; then whatever is offered (RFC 7435).
  */
 import type { Clock } from '#shared/base/clock.ts';
-import type { TlsaRecord, Resolver } from '#server/dns/answer.ts';
-import { describeDnsFailure } from '#server/dns/answer.ts';
-import type { MailHost, MailHosts } from '#server/dns/mail-hosts.ts';
-import type { Validation } from '#server/dns/validation.ts';
+import type { TlsaRecord, Resolver } from '#shared/dns/answer.ts';
+import { describeDnsFailure } from '#shared/dns/answer.ts';
+import type { MailHost, MailHosts } from '#shared/dns/mail-hosts.ts';
+import type { Validation } from '#shared/dns/validation.ts';
 import type { TlsDemand, TlsSession } from '#server/mail/outbound-routes.ts';
 import { isUsableTlsa } from './dane.ts';
 import { daneTls, opportunisticTls, pkixTls, withoutTls, type HostTls } from './host-tls.ts';

@@ -1,9 +1,9 @@
 /** The transport of outbound mail, put together. */
 import type { Clock } from '#shared/base/clock.ts';
 import type { Logger } from '#shared/observe/logger.ts';
-import type { AddressGuard } from '#server/dns/address-guard.ts';
-import type { Resolver } from '#server/dns/answer.ts';
-import type { Validation } from '#server/dns/validation.ts';
+import type { AddressGuard } from '#shared/dns/address-guard.ts';
+import type { Resolver } from '#shared/dns/answer.ts';
+import type { Validation } from '#shared/dns/validation.ts';
 import type { ReplyRules, Transport } from '#server/mail/outbound-ports.ts';
 import type { RouteSource, SourceRests, StsPolicyStore, TlsReportStore } from '#server/mail/outbound-routes.ts';
 import { Breaker } from './breaker.ts';

@@ -2,9 +2,9 @@
 import { pino } from 'pino';
 import { systemClock } from '#shared/base/clock.ts';
 import type { BlobHash } from '#shared/base/ids.ts';
-import { createAddressGuard } from '#server/dns/address-guard.ts';
-import type { DnsAnswer, RecordType, Resolver } from '#server/dns/answer.ts';
-import type { Validation } from '#server/dns/validation.ts';
+import { createAddressGuard } from '#shared/dns/address-guard.ts';
+import type { DnsAnswer, RecordType, Resolver } from '#shared/dns/answer.ts';
+import type { Validation } from '#shared/dns/validation.ts';
 import type {
   Attempt,
   AttemptResult,

@@ -2,7 +2,7 @@
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '#shared/base/clock.ts';
-import { ValidationWatch } from '#server/dns/validation.ts';
+import { ValidationWatch } from '#shared/dns/validation.ts';
 import { DnsRoot } from '../harness/dns-root.ts';
 import { lacks } from '../harness/programs.ts';
 

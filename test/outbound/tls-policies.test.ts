@@ -2,7 +2,7 @@
 import { createServer as createHttpsServer, type Server } from 'node:https';
 import tls from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createAddressGuard } from '#server/dns/address-guard.ts';
+import { createAddressGuard } from '#shared/dns/address-guard.ts';
 import type { StsPolicyStore, TlsDemand } from '#server/mail/outbound-routes.ts';
 import type { TransportOptions } from '#server/transport/transport.ts';
 import { makeAuthority, type Authority, type Issued } from '../harness/certificates.ts';
