@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { readEnvironment, readEnvironmentFile } from '#shared/config/environment.ts';
 import { loadServerConfig, type LoadedConfig } from '#shared/config/server-config.ts';
 import { ProgramFault } from '#shared/base/program-fault.ts';
-import { version } from '#server/version.ts';
+import { version } from '#shared/process/version.ts';
 
 export type Command = {
   readonly name: string;

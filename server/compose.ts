@@ -11,22 +11,23 @@ import type { Keyring } from '#shared/directory/keyring.ts';
 import { Health } from '#shared/observe/health.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import { createMetrics, type Metrics } from '#shared/observe/metrics.ts';
-import { DatabaseWatch } from './database-watch.ts';
+import { DatabaseWatch } from '#shared/db/database-watch.ts';
 import { startEmbeddedPostgres } from './embedded/embedded-postgres.ts';
 import type { Foundation } from './foundation.ts';
-import { HttpServer, type ServerInfo } from './http/http-server.ts';
+import { HttpServer } from '#shared/http/http-server.ts';
 import { drain, type Drainable } from './lifecycle.ts';
 import { planListeners, type ListenerName, type PlannedListener } from './listener-plan.ts';
 import { openMailService, type MailService } from './mail-service.ts';
 import { followManifests } from './manifests/follow.ts';
 import type { ManifestSummary } from './manifests/summary.ts';
 import { tellLimits } from './process-limits.ts';
+import { serverInfo, type ServerInfo } from './server-info.ts';
 import { servingConfig, supervisorConfig } from './processes/division.ts';
 import { ProcessGroup } from './processes/process-group.ts';
 import { Certificate, selfSignedFiles } from './tls/certificate.ts';
 import { ticketKeysOfDay } from './tls/ticket-keys.ts';
-import { version } from './version.ts';
-import { listenFault } from './wire/listener.ts';
+import { listenFault } from '#shared/process/listen-fault.ts';
+import { version } from '#shared/process/version.ts';
 
 export type StartOptions = Pick<Foundation, 'config' | 'logger' | 'clock'> & {
   /** One of several processes of a server, whose supervisor has told what they need together. */
@@ -130,23 +131,6 @@ async function openHttp(
 
 function samplePool(database: PostgresDatabase, metrics: Metrics): void {
   for (const [state, count] of Object.entries(database.counts())) metrics.databaseConnections.set({ state }, count);
-}
-
-function serverInfo(config: ServerConfig): ServerInfo {
-  const { developmentMode, roles, maxMessageBytes, maxConnectionsPerAddress } = config;
-  return {
-    name: 'Postrider',
-    version,
-    developmentMode,
-    roles,
-    security: {
-      loginNeedsTls: !developmentMode,
-      submissionNeedsLogin: !developmentMode,
-      anyPasswordAccepted: developmentMode,
-      maxMessageBytes,
-      maxConnectionsPerAddress,
-    },
-  };
 }
 
 /** The database of the configuration, else one of our own; migrated, so that its schema is ours. */

@@ -3,10 +3,10 @@ import process from 'node:process';
 import { systemClock } from '#shared/base/clock.ts';
 import type { LoadedConfig, ServerConfig } from '#shared/config/server-config.ts';
 import type { Logger } from '#shared/observe/logger.ts';
+import { endOnUnexpectedErrors, endSoon, firstStopSignal, onSecondSignal } from '#shared/process/ending.ts';
+import { version } from '#shared/process/version.ts';
 import { startServer, type RunningServer } from './compose.ts';
-import { endOnUnexpectedErrors, endSoon, firstStopSignal, onSecondSignal } from './lifecycle.ts';
 import { createProcessLogger } from './process-logger.ts';
-import { version } from './version.ts';
 import { welcome, type LocalLogin } from './welcome.ts';
 
 /** How long what should have ended by itself is waited for, in ms. */

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SMTPServerDataStream, SMTPServerSession } from 'smtp-server';
 import { silentLogger, type Logger } from '#shared/observe/logger.ts';
-import { listenFault } from '#server/wire/listener.ts';
+import { listenFault } from '#shared/process/listen-fault.ts';
 import type { TlsContext } from '#server/wire/tls-context.ts';
 import type { RecipientDirectory } from '#server/mail/ports.ts';
 import type { Authenticator } from '#server/accounts/authenticator.ts';

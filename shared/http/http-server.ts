@@ -7,22 +7,6 @@ import { Registry } from 'prom-client';
 import type { Health } from '#shared/observe/health.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 
-/** `GET /api/v1/info`: what anybody may know. */
-export type ServerInfo = {
-  readonly name: 'Postrider';
-  readonly version: string;
-  readonly developmentMode: boolean;
-  readonly roles: readonly string[];
-  /** The defences that are on; in development mode most are off. */
-  readonly security: {
-    readonly loginNeedsTls: boolean;
-    readonly submissionNeedsLogin: boolean;
-    readonly anyPasswordAccepted: boolean;
-    readonly maxMessageBytes: number;
-    readonly maxConnectionsPerAddress: number;
-  };
-};
-
 export type HttpServerOptions = {
   readonly host: string;
   /** 0: any free port, see `port`. */
@@ -30,7 +14,8 @@ export type HttpServerOptions = {
   readonly health: Health;
   /** What `/metrics` prints, in Prometheus' text format. */
   readonly printMetrics: () => Promise<string>;
-  readonly info: ServerInfo;
+  /** What `GET /api/v1/info` tells anybody. */
+  readonly info: object;
   readonly logger: Logger;
   /** Turns an error of `listen` into what the person who runs the program is told. */
   readonly explain: (error: Error) => Error;

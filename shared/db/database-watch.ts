@@ -4,15 +4,15 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
-import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Health } from '#shared/observe/health.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
+import type { PostgresDatabase } from './client.ts';
 
 export type DatabaseWatchOptions = {
   readonly database: PostgresDatabase;
   readonly health: Health;
-  readonly metrics: Metrics;
+  readonly metrics: Pick<Metrics, 'databaseUp'>;
   readonly logger: Logger;
   /** Between two looks, in ms. */
   readonly everyMs: number;
