@@ -1,5 +1,6 @@
 /** Every table of the database as Kysely sees it. int8 comes as bigint (client.ts); modseqs, UIDs and sizes are made numbers by the store's row mappers. */
 import type { DirectoryTables } from './directory-tables.ts';
+import type { DomainTables } from './domain-tables.ts';
 import type { MailTables } from './mail-tables.ts';
 import type { OutboundTables } from './outbound-tables.ts';
 import type { RouteTables } from './route-tables.ts';
@@ -16,6 +17,7 @@ type SchemaStateTable = {
 };
 
 export type Database = DirectoryTables &
+  DomainTables &
   MailTables &
   OutboundTables &
   RouteTables &

@@ -1,4 +1,4 @@
-import type { Generated } from 'kysely';
+import type { ColumnType, Generated } from 'kysely';
 import type { AccountId } from '#shared/base/ids.ts';
 
 export type DkimAlgorithm = 'rsa2048' | 'ed25519';
@@ -15,6 +15,8 @@ type DkimKeyTable = {
   readonly private_key: Buffer;
   readonly seal_key_id: string;
   readonly state_since: Generated<Date>;
+  /** Of 0012-domain-facts.sql. */
+  readonly seen_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 };
 
 type SuppressionTable = {
