@@ -3,25 +3,8 @@
  * outcome, never an address, a mailbox or anything else a peer can invent, so the number of series is bounded.
  * `docs/metrics.md` is made from this table.
  */
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
-import { unreachable } from '#shared/base/unreachable.ts';
-
-type Row =
-  | {
-      readonly type: 'counter' | 'gauge';
-      readonly name: string;
-      readonly help: string;
-      readonly labels: readonly string[];
-      /** How several processes of one server become one figure; their sum when left out. */
-      readonly across?: 'min' | 'max';
-    }
-  | {
-      readonly type: 'histogram';
-      readonly name: string;
-      readonly help: string;
-      readonly labels: readonly string[];
-      readonly buckets: readonly number[];
-    };
+import { Registry, collectDefaultMetrics } from 'prom-client';
+import { createMetricsOf, type MetricTable, type MetricsOf } from './metric-table.ts';
 
 const fast = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const counts = [1, 2, 5, 10, 20, 50, 100, 200];
@@ -305,18 +288,10 @@ export const metricTable = {
     labels: ['version', 'development'],
     across: 'max',
   },
-} as const satisfies Record<string, Row>;
-
-type Table = typeof metricTable;
-type LabelOf<R extends Row> = R['labels'][number];
-type MetricOf<R extends Row> = R extends { type: 'counter' }
-  ? Counter<LabelOf<R>>
-  : R extends { type: 'gauge' }
-    ? Gauge<LabelOf<R>>
-    : Histogram<LabelOf<R>>;
+} as const satisfies MetricTable;
 
 /** `metrics.imapCommands.inc({ verb: 'FETCH', outcome: 'ok' })` */
-export type Metrics = { readonly [K in keyof Table]: MetricOf<Table[K]> } & {
+export type Metrics = MetricsOf<typeof metricTable> & {
   /** What `/metrics` prints. */
   readonly registry: Registry;
 };
@@ -325,21 +300,5 @@ export type Metrics = { readonly [K in keyof Table]: MetricOf<Table[K]> } & {
 export function createMetrics(options: { readonly process: boolean } = { process: false }): Metrics {
   const registry = new Registry();
   if (options.process) collectDefaultMetrics({ register: registry });
-  const metrics: Record<string, unknown> = { registry };
-  for (const [key, row] of Object.entries(metricTable)) metrics[key] = createMetric(row, registry);
-  return metrics as Metrics;
-}
-
-function createMetric(row: Row, registry: Registry): Counter | Gauge | Histogram {
-  const common = { name: row.name, help: row.help, labelNames: [...row.labels], registers: [registry] };
-  switch (row.type) {
-    case 'counter':
-      return new Counter(common);
-    case 'gauge':
-      return new Gauge({ ...common, aggregator: row.across ?? 'sum' });
-    case 'histogram':
-      return new Histogram({ ...common, buckets: [...row.buckets] });
-    default:
-      return unreachable(row);
-  }
+  return { registry, ...createMetricsOf(metricTable, registry) };
 }
