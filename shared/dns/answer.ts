@@ -13,6 +13,14 @@ export type TlsaRecord = {
   readonly certificate: Buffer;
 };
 
+/** RFC 2782. The target is "" where the service is said not to be there. */
+export type SrvRecord = {
+  readonly priority: number;
+  readonly weight: number;
+  readonly port: number;
+  readonly target: string;
+};
+
 /** What each type's records are read into. The strings of one TXT record come apart. */
 export type RecordData = {
   readonly A: string;
@@ -20,6 +28,7 @@ export type RecordData = {
   readonly MX: MxRecord;
   readonly NS: string;
   readonly PTR: string;
+  readonly SRV: SrvRecord;
   readonly TXT: readonly string[];
   readonly TLSA: TlsaRecord;
 };

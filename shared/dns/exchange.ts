@@ -4,7 +4,7 @@ import { createSocket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
 import type { RecordData, RecordType } from './answer.ts';
 import { decodeReply, encodeQuestion } from './message.ts';
-import type { Reply } from './message.ts';
+import type { Asked, Reply } from './message.ts';
 
 export type DnsServer = { readonly address: string; readonly port: number };
 
@@ -13,6 +13,8 @@ export type Exchange<Type extends RecordType> = {
   readonly name: string;
   readonly type: Type;
   readonly timeoutMs: number;
+  /** What the server is; a resolver unless told. */
+  readonly asked?: Asked;
 };
 
 type Failed = 'timeout' | 'unreachable' | 'malformed';
@@ -25,9 +27,9 @@ export async function exchange<Type extends RecordType>(
   question: Exchange<Type>,
 ): Promise<Reply<RecordData[Type]> | Failed> {
   const id = randomInt(0x1_0000);
-  const packet = encodeQuestion(id, question.name, question.type);
+  const packet = encodeQuestion(id, question.name, question.type, question.asked);
   const startedAt = performance.now();
-  const read = (message: Buffer) => decodeReply(message, id, question.name, question.type);
+  const read = (message: Buffer) => decodeReply(message, id, question.name, question.type, question.asked);
   const reply = await overUdp(question, packet, read);
   if (reply !== 'truncated') return reply;
   const leftMs = Math.max(500, question.timeoutMs - (performance.now() - startedAt));
@@ -35,9 +37,9 @@ export async function exchange<Type extends RecordType>(
 }
 
 type Read<T> = (message: Buffer) => T | 'truncated' | null;
-type Asked = Pick<Exchange<RecordType>, 'server' | 'timeoutMs'>;
+type Peer = Pick<Exchange<RecordType>, 'server' | 'timeoutMs'>;
 
-function overUdp<T>({ server, timeoutMs }: Asked, packet: Buffer, read: Read<T>): Promise<T | 'truncated' | Failed> {
+function overUdp<T>({ server, timeoutMs }: Peer, packet: Buffer, read: Read<T>): Promise<T | 'truncated' | Failed> {
   return new Promise((resolve) => {
     const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
     let hasAnswer = false;
@@ -64,7 +66,7 @@ function overUdp<T>({ server, timeoutMs }: Asked, packet: Buffer, read: Read<T>)
 }
 
 /** RFC 7766: two bytes of length before each message. */
-function overTcp<T>({ server, timeoutMs }: Asked, packet: Buffer, read: Read<T>): Promise<T | Failed> {
+function overTcp<T>({ server, timeoutMs }: Peer, packet: Buffer, read: Read<T>): Promise<T | Failed> {
   return new Promise((resolve) => {
     const socket = connect({ host: server.address, port: server.port, noDelay: true });
     let received = Buffer.alloc(0);

@@ -20,12 +20,15 @@ const maxAliases = 12;
 const bogusCodes: ReadonlySet<number> = new Set([6, 7, 8, 9, 10, 11, 12]);
 const extendedErrorOption = 15;
 
+/** A resolver finds out what others know; a zone's own server is asked for what it has itself. */
+export type Asked = 'resolver' | 'authority';
+
 /** With AD set, a resolver that validates says so in its answer (RFC 6840 section 5.7). */
-export function encodeQuestion(id: number, name: string, type: RecordType): Buffer {
+export function encodeQuestion(id: number, name: string, type: RecordType, asked: Asked = 'resolver'): Buffer {
   return encode({
     type: 'query',
     id,
-    flags: RECURSION_DESIRED | AUTHENTIC_DATA,
+    flags: asked === 'resolver' ? RECURSION_DESIRED | AUTHENTIC_DATA : 0,
     questions: [{ type, name, class: 'IN' }],
     additionals: [
       {
@@ -51,6 +54,7 @@ export function decodeReply<Type extends RecordType>(
   id: number,
   name: string,
   type: Type,
+  asked: Asked = 'resolver',
 ): Reply<RecordData[Type]> | 'truncated' | null {
   let message: DecodedPacket;
   try {
@@ -64,6 +68,8 @@ export function decodeReply<Type extends RecordType>(
   if (message.flag_tc) return 'truncated';
   const rcode = (message as DecodedPacket & { readonly rcode: string }).rcode;
   if (rcode !== 'NOERROR' && rcode !== 'NXDOMAIN') return failed(failureOf(rcode, message));
+  // A server that is not the zone's refers to others, or tells what it heard.
+  if (asked === 'authority' && !message.flag_aa) return failed('refused');
   return readAnswers(message, rcode, canonical(name), type);
 }
 
@@ -131,6 +137,10 @@ function readData(record: Record, type: RecordType): RecordData[RecordType] | nu
       return canonical(record.data);
     case 'MX':
       return { preference: record.data.preference ?? 0, exchange: canonical(record.data.exchange) };
+    case 'SRV': {
+      const { priority = 0, weight = 0, port, target } = record.data;
+      return { priority, weight, port, target: canonical(target) };
+    }
     case 'TXT':
       return texts(record.data);
     case 'TLSA':

@@ -18,6 +18,8 @@ export type DnsRootOptions = {
   readonly records: readonly string[];
   /** Of the zone `insecure.` */
   readonly insecure?: readonly string[];
+  /** Unbound keeps nothing, so that it soon sees what is published. */
+  readonly keepsNothing?: true;
 };
 
 export class DnsRoot implements AsyncDisposable {
@@ -35,7 +37,7 @@ export class DnsRoot implements AsyncDisposable {
     this.blind = { address: '127.0.0.1', port: ports.knot };
   }
 
-  static async start({ records, insecure = [] }: DnsRootOptions): Promise<DnsRoot> {
+  static async start({ records, insecure = [], keepsNothing }: DnsRootOptions): Promise<DnsRoot> {
     const folder = await mkdtemp(path.join(tmpdir(), 'postrider-dns-'));
     const [knotPort, unboundPort] = (await freePorts(2)) as [number, number];
     const children: Child[] = [];
@@ -57,7 +59,10 @@ export class DnsRoot implements AsyncDisposable {
       const anchor = (await keymgr('ds')).split('\n')[0] ?? '';
       children.push(child(folder, 'knot', '/usr/sbin/knotd', ['-c', path.join(folder, 'knot.conf')]));
       await children[0]?.ready(() => answers(knotPort));
-      await writeFile(path.join(folder, 'unbound.conf'), unboundConf(folder, unboundPort, knotPort, anchor));
+      await writeFile(
+        path.join(folder, 'unbound.conf'),
+        unboundConf({ folder, port: unboundPort, knotPort, anchor, keepsNothing: keepsNothing ?? false }),
+      );
       children.push(
         child(folder, 'unbound', '/usr/sbin/unbound', ['-d', '-p', '-c', path.join(folder, 'unbound.conf')]),
       );
@@ -71,6 +76,19 @@ export class DnsRoot implements AsyncDisposable {
 
   resolver(server: { readonly address: string; readonly port: number } = this.validating): Resolver {
     return createResolver({ servers: [server], clock: systemClock, timeoutsMs: [3_000] });
+  }
+
+  /** The root has these records from now on instead of those before. */
+  async publish(records: readonly string[]): Promise<void> {
+    await writeFile(path.join(this.#folder, 'root.zone'), zone(rootLines(records)));
+    const ran = await runProgram('/usr/sbin/knotc', [
+      '-c',
+      path.join(this.#folder, 'knot.conf'),
+      '--blocking',
+      'zone-reload',
+      '.',
+    ]);
+    if (ran.code !== 0) throw new Error(`knotc: ${ran.stderr}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -149,7 +167,15 @@ zone:
 ${plain}`;
 }
 
-function unboundConf(folder: string, port: number, knotPort: number, anchor: string): string {
+type UnboundOptions = {
+  readonly folder: string;
+  readonly port: number;
+  readonly knotPort: number;
+  readonly anchor: string;
+  readonly keepsNothing: boolean;
+};
+
+function unboundConf({ folder, port, knotPort, anchor, keepsNothing }: UnboundOptions): string {
   const stub = (name: string): string => `stub-zone:\n  name: "${name}"\n  stub-addr: 127.0.0.1@${knotPort}\n`;
   return `server:
   username: ""
@@ -165,7 +191,7 @@ function unboundConf(folder: string, port: number, knotPort: number, anchor: str
   ede: yes
   trust-anchor: "${anchor}"
   module-config: "validator iterator"
-remote-control:
+${keepsNothing ? '  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n  aggressive-nsec: no\n' : ''}remote-control:
   control-enable: no
 ${stub('.')}${stub('bogus.')}${stub('insecure.')}`;
 }
