@@ -10,7 +10,9 @@ import { DovecotInstance } from './servers/dovecot.ts';
 import { startEmptyLoop } from './servers/empty-loop.ts';
 import type { MailServer, ServerName } from './servers/mail-server.ts';
 import { Postfix } from './servers/postfix.ts';
+import { PostfixOpenDkim } from './servers/postfix-opendkim.ts';
 import { Postrider } from './servers/postrider.ts';
+import { Sinks } from './servers/sinks.ts';
 
 export type Started = AsyncDisposable & {
   /** Why a server is not there. */
@@ -37,9 +39,10 @@ export async function startServers(
     await mkdir(own);
     for (const server of await begin(own)) servers.set(server.name, server);
   };
+  const sinks = wanted.has('postfix-opendkim') ? stack.use(await Sinks.start(certificate)).ports : undefined;
   if (wanted.has('postrider')) {
     await start('postrider', async (own) => [
-      stack.use(await Postrider.start({ folder: own, certificate, ...postrider })),
+      stack.use(await Postrider.start({ folder: own, certificate, sinks, ...postrider })),
     ]);
   }
   if (wanted.has('empty-loop')) await start('empty-loop', async (own) => [stack.use(await startEmptyLoop(own))]);
@@ -56,6 +59,11 @@ export async function startServers(
     }
   };
   await optional(['postfix'], async (own) => [stack.use(await Postfix.start(own, certificate))]);
+  if (sinks) {
+    await optional(['postfix-opendkim'], async (own) => [
+      stack.use(await PostfixOpenDkim.start(own, certificate, sinks)),
+    ]);
+  }
   await optional(['dovecot-mdbox', 'dovecot-sdbox', 'dovecot-xapian'], async (own) =>
     stack.use(await DovecotInstance.start(own, certificate, say)).servers(),
   );

@@ -12,12 +12,13 @@ import {
 } from './imap-load.ts';
 import { besideSearch } from './beside-load.ts';
 import { imapChanges, imapCopies, smtpFill } from './growth-load.ts';
+import { handInLoad } from './hand-in-load.ts';
 import { mixedLoad } from './mixed-load.ts';
 import { fdatasyncLoad, postgresInsert, postgresRead } from './limit-load.ts';
 import { SmtpConnection, smtpLoad } from './smtp-load.ts';
 import { loginStorm } from './storm-load.ts';
 import { unreachable } from '#shared/base/unreachable.ts';
-import type { Begin, FromClient, Outcome, Task, ToClient } from './tasks.ts';
+import type { Begin, FromClient, Task, TaskOutcome, ToClient } from './tasks.ts';
 
 let go: (() => void) | null = null;
 
@@ -42,18 +43,20 @@ async function serve(task: Task): Promise<void> {
     cpu = process.cpuUsage();
   };
   try {
-    const done = await run(task, begin);
+    const { helperCpuSeconds = 0, ...done } = await run(task, begin);
     const { user, system } = process.cpuUsage(cpu);
-    tell({ outcome: { ...done, cpuSeconds: (user + system) / 1e6 } });
+    tell({ outcome: { ...done, cpuSeconds: (user + system) / 1e6 + helperCpuSeconds } });
   } catch (error) {
     tell({ failure: error instanceof Error ? (error.stack ?? error.message) : String(error) });
   }
 }
 
-async function run(task: Task, begin: Begin): Promise<Omit<Outcome, 'cpuSeconds'>> {
+async function run(task: Task, begin: Begin): Promise<TaskOutcome> {
   switch (task.kind) {
     case 'smtp':
       return smtpLoad(task, begin);
+    case 'hand-in':
+      return handInLoad(task, begin);
     case 'imap-script':
       return imapScript(task, begin);
     case 'imap-logins':

@@ -7,6 +7,15 @@ import { uniqueStart } from './imap-load.ts';
 import { percentile } from '../statistics.ts';
 import type { Begin, Outcome, Task } from './tasks.ts';
 
+type Credentials = { readonly user: string; readonly password: string };
+
+export type SmtpDoor = {
+  readonly startTls?: boolean;
+  /** From the first byte. */
+  readonly tls?: boolean;
+  readonly login?: Credentials | null;
+};
+
 export class SmtpConnection {
   #socket: Socket;
   #text = '';
@@ -29,15 +38,21 @@ export class SmtpConnection {
     socket.on('close', () => fail());
   }
 
-  static async open(port: number, options: { readonly startTls?: boolean } = {}): Promise<SmtpConnection> {
-    const socket = connect({ port, host: '127.0.0.1' });
+  static async open(port: number, options: SmtpDoor = {}): Promise<SmtpConnection> {
+    const socket =
+      options.tls === true
+        ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
+        : connect({ port, host: '127.0.0.1' });
     const connection = new SmtpConnection(socket);
-    const greeted = connection.#replies(1);
-    await once(socket, 'connect');
-    await greeted;
+    await connection.#replies(1);
     await connection.#say('EHLO client.outside.test\r\n', 1);
     if (options.startTls === true) await connection.#startTls();
+    if (options.login) await connection.#authenticate(options.login);
     return connection;
+  }
+
+  async #authenticate({ user, password }: Credentials): Promise<void> {
+    await this.#say(`AUTH PLAIN ${Buffer.from(`\0${user}\0${password}`).toString('base64')}\r\n`, 1);
   }
 
   async #startTls(): Promise<void> {
@@ -51,9 +66,9 @@ export class SmtpConnection {
   }
 
   /** Resolves at 250; gives the milliseconds from the final dot. */
-  async deliver(recipients: readonly string[], message: Buffer): Promise<number> {
+  async deliver(recipients: readonly string[], message: Buffer, sender = 'sender@outside.test'): Promise<number> {
     const to = recipients.map((recipient) => `RCPT TO:<${recipient}>\r\n`).join('');
-    await this.#say(`MAIL FROM:<sender@outside.test>\r\n${to}DATA\r\n`, recipients.length + 2);
+    await this.#say(`MAIL FROM:<${sender}>\r\n${to}DATA\r\n`, recipients.length + 2);
     this.#socket.cork();
     this.#socket.write(message);
     const replied = this.#say('.\r\n', 1);

@@ -21,6 +21,20 @@ export type Task =
       readonly recipients: readonly (readonly string[])[];
     }
   | {
+      readonly kind: 'hand-in';
+      /** Implicit TLS. */
+      readonly port: number;
+      readonly login: { readonly user: string; readonly password: string } | null;
+      readonly sender: string;
+      /** Messages take them in turn. */
+      readonly recipients: readonly string[];
+      readonly sessions: number;
+      readonly messages: number;
+      readonly bytes: number;
+      /** The sinks' control, and how many of the messages are to come there: it is over when they have. */
+      readonly sinks: { readonly controlPort: number; readonly expect: number };
+    }
+  | {
       readonly kind: 'imap-script';
       readonly login: Login;
       /** Not timed: they bring the mailbox into its state. A NO is ignored. */
@@ -138,10 +152,13 @@ export type Outcome = {
   readonly count: number;
   readonly seconds: number;
   readonly bytes: number;
-  /** CPU-seconds of the client meanwhile. */
+  /** CPU-seconds of the client meanwhile, and of what plays other people's servers. */
   readonly cpuSeconds: number;
   readonly also?: Readonly<Record<string, number>>;
 };
+
+/** What a task says of itself; the CPU of the client's own process is added. */
+export type TaskOutcome = Omit<Outcome, 'cpuSeconds'> & { readonly helperCpuSeconds?: number };
 
 /** What the client does between the untimed and the timed part: the runner reads its counters then. */
 export type Begin = () => Promise<void>;

@@ -4,6 +4,7 @@ import { besideRows } from './beside-rows.ts';
 import { growthRows } from './growth-rows.ts';
 import { withLimits } from './limits-by-row.ts';
 import { loginRows } from './login-rows.ts';
+import { outboundRows } from './outbound-rows.ts';
 import { queueRows } from './queue-rows.ts';
 import { readRows } from './read-rows.ts';
 import { receiveRows } from './receive-rows.ts';
@@ -20,6 +21,7 @@ const allRows: readonly Row[] = [
   ...writeRows,
   ...growthRows,
   ...queueRows,
+  ...outboundRows,
   ...besideRows,
   ...stormRows,
   ...agedRows,

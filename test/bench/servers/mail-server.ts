@@ -1,8 +1,16 @@
 /** A server under test, as the rows see it. */
 import type { Login } from '../client/tasks.ts';
+import type { SinkPorts } from './sinks.ts';
 
 export type ServerName =
-  'postrider' | 'postrider-1ms' | 'postfix' | 'dovecot-mdbox' | 'dovecot-sdbox' | 'dovecot-xapian' | 'empty-loop';
+  | 'postrider'
+  | 'postrider-1ms'
+  | 'postfix'
+  | 'postfix-opendkim'
+  | 'dovecot-mdbox'
+  | 'dovecot-sdbox'
+  | 'dovecot-xapian'
+  | 'empty-loop';
 
 export const domain = 'bench.test';
 export const password = 'correct horse battery';
@@ -12,6 +20,15 @@ export const plainUsers: readonly string[] = Array.from({ length: 50 }, (_, n) =
 export const cheapUsers: readonly string[] = plainUsers.map((_, n) => `cheap${n}`);
 export const users: readonly string[] = [...plainUsers, ...cheapUsers, 'reader', 'grown', 'idler', 'writer'];
 
+/** Where users hand in what goes to the sinks. */
+export type Sending = {
+  /** Implicit TLS. */
+  readonly port: number;
+  /** Null: everybody on this machine may. */
+  readonly login: { readonly user: string; readonly password: string } | null;
+  readonly sinks: SinkPorts;
+};
+
 export interface MailServer extends AsyncDisposable {
   readonly name: ServerName;
   /** For the table: the program and how it is set up. */
@@ -20,6 +37,8 @@ export interface MailServer extends AsyncDisposable {
   readonly imapPort: number | null;
   /** Implicit TLS. */
   readonly imapTlsPort: number | null;
+  /** Not given: it sends nothing out. */
+  readonly sending?: Sending;
   /** Whose mailboxes it serves, where they are not its own. */
   readonly sharesMailboxesOf?: ServerName;
   /** Round trips to its database so far; null where they are not counted. */

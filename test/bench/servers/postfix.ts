@@ -13,7 +13,8 @@ const program = '/usr/sbin/postfix';
 const mailOwner = 65534;
 const deliveryTimeoutMs = 180_000;
 
-const services = `
+/** Of master.cf, beside the listener. */
+export const postfixServices = `
 smtpd pass - - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -69,7 +70,10 @@ export class Postfix implements MailServer {
     const postfixIds = await idsOf('postfix');
     await chown(path.join(folder, 'lib'), postfixIds.uid, postfixIds.gid);
     await writeFile(path.join(folder, 'etc', 'main.cf'), mainCf(folder, certificate));
-    await writeFile(path.join(folder, 'etc', 'master.cf'), `127.0.0.1:${port} inet n - n - 200 smtpd${services}`);
+    await writeFile(
+      path.join(folder, 'etc', 'master.cf'),
+      `127.0.0.1:${port} inet n - n - 200 smtpd${postfixServices}`,
+    );
     await writeFile(
       path.join(folder, 'etc', 'mailboxes'),
       users.map((user) => `${addressOf(user)} ${user}/\n`).join(''),
@@ -120,7 +124,8 @@ export class Postfix implements MailServer {
   }
 }
 
-async function idsOf(user: string): Promise<{ uid: number; gid: number }> {
+/** Throws where there is no such user. */
+export async function idsOf(user: string): Promise<{ uid: number; gid: number }> {
   const [uid, gid] = await Promise.all(['-u', '-g'].map((flag) => runProgram('/usr/bin/id', [flag, user])));
   return { uid: Number(uid?.stdout), gid: Number(gid?.stdout) };
 }

@@ -7,9 +7,10 @@ import { createDatabase } from '#shared/db/client.ts';
 import { findWaiting, worthwhile, worthwhileAtRest } from '#server/store/pg-search-queue.ts';
 import { freePorts } from '../../harness/ports.ts';
 import { Child } from './child.ts';
-import { addressOf, domain, password, users, type MailServer, type ServerName } from './mail-server.ts';
+import { addressOf, domain, password, users, type MailServer, type Sending, type ServerName } from './mail-server.ts';
 import type { Certificate } from './certificate.ts';
 import { DelayProxy } from './delay-proxy.ts';
+import { sinkDomainEnd, type SinkPorts } from './sinks.ts';
 
 export type PostriderOptions = {
   readonly folder: string;
@@ -20,15 +21,25 @@ export type PostriderOptions = {
   readonly databaseUrl?: string;
   /** Stands before that database. */
   readonly proxy?: DelayProxy;
+  /** Where what users hand in goes to. */
+  readonly sinks?: SinkPorts | undefined;
 };
 
 /** Development mode takes logins without TLS, which production refuses, and asks for no password. */
 export type Mode = 'production' | 'development';
 
+/** Who hands in what goes out. */
+const sender = 'user0';
 /** A million messages take two minutes or so. */
 const maxSettleMs = 600_000;
 
-type Ports = { readonly smtp: number; readonly imap: number; readonly imaps: number; readonly http: number };
+type Ports = {
+  readonly smtp: number;
+  readonly submissions: number;
+  readonly imap: number;
+  readonly imaps: number;
+  readonly http: number;
+};
 
 export class Postrider implements MailServer {
   readonly name: ServerName;
@@ -50,9 +61,9 @@ export class Postrider implements MailServer {
   static async start(options: PostriderOptions, mode: Mode = 'production'): Promise<Postrider> {
     const manifests = path.join(options.folder, 'manifests');
     await mkdir(manifests, { recursive: true });
-    await writeFile(path.join(manifests, 'bench.yaml'), manifestsText());
-    const [smtp, imap, imaps, http] = (await freePorts(4)) as [number, number, number, number];
-    const server = new Postrider(options, { smtp, imap, imaps, http }, mode);
+    await writeFile(path.join(manifests, 'bench.yaml'), manifestsText(options.sinks));
+    const [smtp, submissions, imap, imaps, http] = (await freePorts(5)) as [number, number, number, number, number];
+    const server = new Postrider(options, { smtp, submissions, imap, imaps, http }, mode);
     await server.#ready();
     return server;
   }
@@ -67,6 +78,12 @@ export class Postrider implements MailServer {
 
   get imapTlsPort(): number {
     return this.#ports.imaps;
+  }
+
+  get sending(): Sending {
+    const { sinks } = this.#options;
+    if (sinks === undefined) throw new Error('it was started without sinks');
+    return { port: this.#ports.submissions, login: { user: addressOf(sender), password }, sinks };
   }
 
   get databaseUrl(): string {
@@ -156,7 +173,7 @@ export class Postrider implements MailServer {
   }
 
   #spawn(): Child {
-    const { folder, certificate, nodeArgs = [], databaseUrl, proxy } = this.#options;
+    const { folder, certificate, nodeArgs = [], databaseUrl, proxy, sinks } = this.#options;
     return new Child({
       file: process.execPath,
       args: [...nodeArgs, 'cli/postrider.ts', 'run', '--local'],
@@ -167,7 +184,7 @@ export class Postrider implements MailServer {
         SSL_CERT_FILE: certificate.certificateFile,
         SSL_KEY_FILE: certificate.keyFile,
         SMTP_RECEIVE_PORT: String(this.#ports.smtp),
-        SMTP_RECEIVE_SSL_PORT: 'off',
+        SMTP_RECEIVE_SSL_PORT: sinks === undefined ? 'off' : String(this.#ports.submissions),
         SUBMISSION_PORT: 'off',
         IMAP_PORT: String(this.#ports.imap),
         IMAP_SSL_PORT: String(this.#ports.imaps),
@@ -175,6 +192,7 @@ export class Postrider implements MailServer {
         MAIL_HOSTNAME: 'mail.bench.test',
         MAX_CONNECTIONS: '20000',
         DEVELOPMENT_MODE: String(this.#mode === 'development'),
+        ...(sinks !== undefined && { DNS_SERVERS: `127.0.0.1:${sinks.dnsPort}` }),
         ...(databaseUrl !== undefined && {
           DATABASE_URL: proxy?.url ?? databaseUrl,
           KEYRING_FILE: path.join(folder, '..', 'postrider', 'data', 'keyring'),
@@ -196,7 +214,7 @@ export class Postrider implements MailServer {
   }
 }
 
-function manifestsText(): string {
+function manifestsText(sinks: SinkPorts | undefined): string {
   const head = `apiVersion: postrider.dev/v1alpha1
 kind: MailDomain
 metadata: {name: bench-test}
@@ -215,5 +233,18 @@ metadata: {name: ${user}}
 spec: {address: ${addressOf(user)}, password: {mode: SecretRef, secretRef: {name: bench-password}}}
 `,
   );
-  return head + mailboxes.join('');
+  return head + mailboxes.join('') + (sinks === undefined ? '' : routeText(sinks));
+}
+
+/** By MX, as everywhere; but these are on this machine, and not at port 25. */
+function routeText({ port }: SinkPorts): string {
+  return `---
+apiVersion: postrider.dev/v1alpha1
+kind: MailRoute
+metadata: {name: sinks}
+spec:
+  match: {recipientDomains: ['*${sinkDomainEnd}']}
+  targets: [{type: Direct, port: ${port}, allowedNetworks: [127.0.1.0/24]}]
+  limits: {maxConnections: 20}
+`;
 }
