@@ -43,8 +43,11 @@ class Session {
   constructor(socket: Socket, isSlow: boolean) {
     this.#isSlow = isSlow;
     this.#socket = socket;
-    this.#listen(socket);
-    socket.write('220 sink.test ESMTP\r\n');
+  }
+
+  start(): void {
+    this.#listen(this.#socket);
+    this.#socket.write('220 sink.test ESMTP\r\n');
   }
 
   #listen(socket: Socket): void {
@@ -112,7 +115,7 @@ function listen(at: number, port: number): Promise<net.Server> {
   const server = net.createServer({ noDelay: true }, (socket) => {
     connections += 1;
     socket.on('error', () => socket.destroy());
-    if (at !== deadSink) new Session(socket, at === slowSink);
+    if (at !== deadSink) new Session(socket, at === slowSink).start();
   });
   server.listen(port, `127.0.1.${at}`, 511);
   return once(server, 'listening').then(() => server);
