@@ -3,7 +3,7 @@ NODE := ./node_modules/.bin/node
 BIN := ./node_modules/.bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-compare profile
+.PHONY: help run test check format bench bench-compare profile images
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ check: node_modules/.package-lock.json ## Types, lint, format, layers, import ci
 
 format: node_modules/.package-lock.json ## Format every file
 	$(NODE) $(BIN)/prettier --write --log-level warn .
+
+images: node_modules/.package-lock.json ## Build the images with docker, podman or buildah; IMAGE_ARCHIVES=folder writes them as files too
+	@$(NODE) tools/image/build-images.ts
 
 bench: node_modules/.package-lock.json ## Measure us beside Postfix and Dovecot; ROW=name takes some rows, QUICK=1 is a look
 	@$(NODE) test/bench/run-bench.ts
