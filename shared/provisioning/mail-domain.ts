@@ -1,31 +1,24 @@
 import { z } from 'zod';
+import { certificateSource } from './certificate-source.ts';
+import { allowedNamespaces } from './label-selector.ts';
 import {
   address,
   deletionPolicy,
   domainName,
   duration,
   localReference,
+  namespaceName,
   notYet,
   objectName,
-  oneOfNow,
   quantity,
   sendingLimits,
+  uniqueList,
 } from './schema-parts.ts';
-
-const noSelector = 'namespaces have labels only in a cluster; write from: All, or from: Same';
-
-const allowedNamespaces = z
-  .strictObject({
-    from: oneOfNow(['Same', 'All'], { Selector: noSelector }).default('Same'),
-    selector: notYet(noSelector),
-  })
-  .default({ from: 'Same' });
 
 const dkim = z
   .strictObject({
     /** Empty: mail of the domain is not signed. */
-    algorithms: z
-      .array(z.enum(['rsa2048', 'ed25519'], 'must be rsa2048 or ed25519'))
+    algorithms: uniqueList(z.enum(['rsa2048', 'ed25519'], 'must be rsa2048 or ed25519'))
       .max(2)
       .default(['rsa2048', 'ed25519']),
     /** In seconds. `overlap`: how long before and after its use a key is to be published. */
@@ -37,39 +30,28 @@ const dkim = z
   .default({ algorithms: ['rsa2048', 'ed25519'], rotation: { overlap: 168 * 3600 } });
 
 const dmarc = z.strictObject({
-  policy: z.enum(['none', 'quarantine', 'reject']).optional(),
+  policy: z.enum(['none', 'quarantine', 'reject']).default('none'),
   percent: z.int().min(0).max(100).optional(),
-  rua: z.array(address).max(8).optional(),
+  rua: uniqueList(address).max(8).default([]),
 });
 
 const mtaSts = z.strictObject({
-  mode: z.enum(['none', 'testing', 'enforce']).optional(),
-  maxAge: duration.optional(),
-});
-
-const tls = z.strictObject({
-  mode: z.enum(['Server', 'CertManager', 'ACME', 'Secret', 'SelfSigned']).optional(),
-  issuerRef: z
-    .strictObject({
-      name: objectName,
-      kind: z.enum(['Issuer', 'ClusterIssuer']).optional(),
-      group: z.string().optional(),
-    })
-    .optional(),
-  secretRef: localReference.optional(),
+  mode: z.enum(['none', 'testing', 'enforce']).default('none'),
+  maxAge: duration.default(168 * 3600),
 });
 
 const dns = z.strictObject({
-  publish: z.enum(['StatusOnly', 'DNSEndpoint']).optional(),
-  verify: z.boolean().optional(),
-  verifyInterval: duration.optional(),
+  publish: z.enum(['StatusOnly', 'DNSEndpoint']).default('StatusOnly'),
+  verify: z.boolean().default(true),
+  verifyInterval: duration.default(3600),
 });
 
 /** MailDomain: a domain whose mail is received here. */
 export const mailDomainSpec = z.strictObject({
   domain: domainName,
-  serverRef: localReference.optional(),
-  aliasDomains: z.array(domainName).max(32).default([]),
+  /** In a cluster; without a namespace, in that of the domain. */
+  serverRef: z.strictObject({ name: objectName, namespace: namespaceName.optional() }).default({ name: 'default' }),
+  aliasDomains: uniqueList(domainName).max(32).default([]),
   /** Empty: no sub-addresses. */
   subaddressDelimiter: z
     .string()
@@ -90,10 +72,10 @@ export const mailDomainSpec = z.strictObject({
   dkim,
   dmarc: dmarc.optional(),
   mtaSts: mtaSts.optional(),
-  tls: tls.optional(),
+  tls: certificateSource(['Server', 'CertManager', 'Secret', 'SelfSigned'], 'Server').optional(),
   dns: dns.optional(),
-  policyRef: notYet('MailPolicy comes with the filters'),
-  routeRef: notYet('MailRoute comes with sending to other domains'),
+  policyRef: localReference.optional(),
+  routeRef: notYet('a MailRoute says itself which domains it is for'),
 });
 
 export type MailDomainSpec = z.output<typeof mailDomainSpec>;

@@ -1,26 +1,14 @@
 import { z } from 'zod';
-import { canonicalDomain } from '#shared/text/domain-name.ts';
-import { domainName, objectName } from './schema-parts.ts';
+import { domainPattern, ipAddress, objectName, uniqueList } from './schema-parts.ts';
 
 const port = (usual: number) =>
   z.int('must be a whole number').min(1, 'must be 1 at least').max(65_535, 'must be 65535 at most').default(usual);
-
-/** A domain, or "*." and a domain for all below it: a top-level domain too. */
-const domainPattern = z.string('must be a domain name').transform((text, context) => {
-  const below = text.startsWith('*.') ? text.slice(2) : null;
-  if (below !== null && canonicalDomain(below) === below) return text;
-  const result = domainName.safeParse(below ?? text);
-  if (result.success) return below === null ? result.data : `*.${result.data}`;
-  for (const { message } of result.error.issues) context.addIssue({ code: 'custom', message });
-  return z.NEVER;
-});
 
 /** A host name or an IP address; it is looked up when it is used. */
 const host = z
   .string('must be a host name or an IP address')
   .regex(/^[a-z0-9](?:[a-z0-9.:-]{0,251}[a-z0-9])?$/, 'must be a host name in lower case, or an IP address');
 
-const ipAddress = z.union([z.ipv4(), z.ipv6()], 'must be an IP address');
 const network = z.union([z.cidrv4(), z.cidrv6()], 'must be a network such as 10.0.0.0/8');
 
 /** Keys `username` and `password`, as kubernetes.io/basic-auth has them. */
@@ -110,8 +98,8 @@ const target = z.discriminatedUnion(
 export const mailRouteSpec = z.strictObject({
   match: z
     .strictObject({
-      senderDomains: z.array(domainPattern).max(256).default([]),
-      recipientDomains: z.array(domainPattern).max(256).default([]),
+      senderDomains: uniqueList(domainPattern).max(256).default([]),
+      recipientDomains: uniqueList(domainPattern).max(256).default([]),
     })
     .default({ senderDomains: [], recipientDomains: [] }),
   /** Lower first. */

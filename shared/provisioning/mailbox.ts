@@ -8,6 +8,7 @@ import {
   oneOfNow,
   quantity,
   sendingLimits,
+  uniqueList,
 } from './schema-parts.ts';
 
 const secretRef = z.strictObject({ name: objectName, key: z.string().min(1).max(253).default('password') });
@@ -31,9 +32,6 @@ const password = z
     error: 'has no place with mode Generated; write mode: SecretRef',
   });
 
-const served = z.literal(true, 'can not be turned off yet').optional();
-const notServed = z.literal(false, 'can not be true: this protocol is not served yet').optional();
-
 /** Mailbox: an account with an address. */
 export const mailboxSpec = z.strictObject({
   address,
@@ -44,25 +42,16 @@ export const mailboxSpec = z.strictObject({
   }).default('Active'),
   quota: quantity.optional(),
   password,
-  protocols: z
-    .strictObject({
-      imap: served,
-      submission: served,
-      pop3: notServed,
-      // On by default, for clients that come to have them.
-      jmap: z.boolean().optional(),
-      managesieve: z.boolean().optional(),
-    })
-    .optional(),
-  aliases: z.array(address).max(64).default([]),
+  protocols: notYet('every mailbox has all protocols that are served'),
+  aliases: uniqueList(address).max(64).default([]),
   deletionPolicy,
   /** In seconds: with deletionPolicy Delete, how long mail is kept after the resource went. */
   deletionGracePeriod: duration.default(168 * 3600),
-  forwarding: notYet('sending to other domains is not there; a MailAlias forwards inside'),
+  forwarding: notYet('a MailAlias sends on, inside and to other domains'),
   limits: z.strictObject({ ...sendingLimits, recipientsPerMessage: z.int().min(1).max(1000).optional() }).default({}),
   /** What is handed in over SMTP is put into the mailbox with the use \\Sent too. */
   savesSent: z.boolean().default(false),
-  policyRef: notYet('MailPolicy comes with the filters'),
+  policyRef: notYet('a MailDomain names the policy for its mailboxes'),
   sieveConfigMapRef: notYet('Sieve comes with the filters'),
 });
 

@@ -19,7 +19,7 @@ describe('what a manifest says', () => {
   test('several documents in one file, with their defaults', () => {
     const { resources, faults } = parse(
       `# comments alone are no document\n---\n${domain('{domain: example.org, aliasDomains: [example.com]}')}---\n` +
-        `${mailbox('{address: Alice@example.org, quota: 10Gi, aliases: [sales@example.org]}')}---\n` +
+        `${mailbox('{address: alice@example.org, quota: 10Gi, aliases: [sales@example.org]}')}---\n` +
         alias('{address: team@example.org, members: [alice@example.org]}'),
     );
     expect(faults).toEqual([]);
@@ -109,19 +109,24 @@ describe('what is refused, and where it stands', () => {
       'Mailbox: spec.password.mode External is not available yet: ',
     ],
     [mailbox('{address: a@b.org, password: {length: 4}}'), 'Mailbox: spec.password.length must be 16 at least'],
-    [
-      mailbox('{address: a@b.org, protocols: {pop3: true}}'),
-      'Mailbox: spec.protocols.pop3 can not be true: this protocol is not served yet',
-    ],
+    [mailbox('{address: a@b.org, protocols: {pop3: true}}'), 'Mailbox: spec.protocols is not available yet: '],
     [domain('{domain: Example.org}'), 'MailDomain: spec.domain must be written as example.org: '],
     [domain('{domain: bücher.example}'), 'MailDomain: spec.domain must be written as xn--bcher-kva.example: '],
     [domain('{domain: localhost}'), 'MailDomain: spec.domain "localhost" is not a domain name with at least one dot'],
+    [mailbox('{address: A@b.org}'), 'a.yaml:4:8: Mailbox: spec.address must be written as a@b.org: in lower case'],
+    [mailbox('{address: "\\"a\\"@b.org"}'), 'Mailbox: spec.address must be written as a@b.org: '],
+    [mailbox('{address: "a@[192.0.2.1]"}'), 'Mailbox: spec.address "a@[192.0.2.1]" is not an address such as '],
+    [mailbox('{address: a@b.org, aliases: [c@b.org, c@b.org]}'), 'Mailbox: spec.aliases[1] stands in the list twice'],
     [
       domain('{domain: a.org, allowedNamespaces: {from: Selector}}'),
-      'MailDomain: spec.allowedNamespaces.from Selector is not available yet: ',
+      'MailDomain: spec.allowedNamespaces.selector is needed with from: Selector, and has no place without it',
+    ],
+    [
+      domain('{domain: a.org, tls: {mode: CertManager}}'),
+      'MailDomain: spec.tls.issuerRef is needed with mode CertManager, and has no place without it',
     ],
     [domain('{domain: a.org, tls: {mod: x}}'), 'a.yaml:4:29: MailDomain: spec.tls.mod is not a field of this kind'],
-    [domain('{domain: a.org, policyRef: {name: x}}'), 'MailDomain: spec.policyRef is not available yet: '],
+    [domain('{domain: a.org, routeRef: {name: x}}'), 'MailDomain: spec.routeRef is not available yet: '],
     [alias('{address: a@b.org, members: []}'), 'MailAlias: spec.members must name one member at least'],
     [
       alias('{address: a@b.org, members: [x]}'),
