@@ -1,24 +1,23 @@
 /**
- * Writes the reference pages that come from tables of the program: docs/configuration.md and docs/metrics.md.
- * With `--check` it writes nothing and fails where a page is not up to date.
+ * Writes the reference pages that come from tables of the program and from crds/: docs/configuration.md,
+ * docs/metrics.md and docs/resources.md. With `--check` it writes nothing and fails where a page is not up to date.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import process from 'node:process';
 import { format } from 'prettier';
 import type { Setting } from '#shared/config/setting.ts';
+import { operatorSettings } from '#shared/config/operator-settings.ts';
 import { settings } from '#shared/config/settings.ts';
+import { kubeMetricTable } from '#shared/observe/kube-metrics.ts';
+import type { MetricTable } from '#shared/observe/metric-table.ts';
 import { metricTable } from '#shared/observe/metrics.ts';
+import { operatorMetricTable } from '#shared/observe/operator-metrics.ts';
+import { readCrds } from './crds.ts';
+import { resourcesPage } from './resources-page.ts';
+import { writeGenerated } from './write-generated.ts';
 
 const mark = (generator: string) => `<!-- Made from ${generator} by tools/generate-docs.ts; change it there. -->`;
 
 function configurationPage(): string {
-  const rows = Object.values(settings) as readonly Setting<unknown>[];
-  const groups = [...new Set(rows.map((row) => row.group))];
-  const sections = groups.map((group) => {
-    const entries = rows.filter((row) => row.group === group).map(settingEntry);
-    return `## ${group}\n\n${entries.join('\n\n')}`;
-  });
-  return `${mark('shared/config/settings.ts')}
+  return `${mark('shared/config/settings.ts and operator-settings.ts')}
 
 # Configuration
 
@@ -38,11 +37,27 @@ gives a warning. Variables that Kubernetes makes of Services (\`IMAP_PORT=tcp://
 A size is a number of bytes or one with k, M, G, Ki, Mi or Gi; a duration is a number of seconds or one with ms, s, m
 or h; a switch is true or false.
 
-${sections.join('\n\n')}
+${settingSections(Object.values(settings), '##')}
+
+## The operator
+
+The program \`postrider-operator\` (\`operator/main.ts\`) has settings of its own. It finds the cluster through its
+service account, else through \`KUBECONFIG\` or \`~/.kube/config\`.
+
+${settingSections(Object.values(operatorSettings), '###')}
 `;
 }
 
-function settingEntry(row: Setting<unknown>): string {
+function settingSections(rows: readonly Setting<unknown>[], heading: string): string {
+  const groups = [...new Set(rows.map((row) => row.group))];
+  const sections = groups.map((group) => {
+    const entries = rows.filter((row) => row.group === group).map((row) => settingEntry(row, `${heading}#`));
+    return `${heading} ${group}\n\n${entries.join('\n\n')}`;
+  });
+  return sections.join('\n\n');
+}
+
+function settingEntry(row: Setting<unknown>, heading: string): string {
   const presets = Object.entries(row.presets ?? {}).map(([preset, text]) => `${presetNames[preset]} \`${text}\``);
   const standard = row.standardHelp ?? (row.standard === '' ? 'not set' : `\`${row.standard}\``);
   const facts = [
@@ -51,7 +66,7 @@ function settingEntry(row: Setting<unknown>): string {
     ...(row.isSecret ? ['secret: may be in a file'] : []),
     ...(row.names.length > 1 ? [`also read from \`${row.names.slice(1).join('`, `')}\``] : []),
   ];
-  return `### ${row.names[0]}\n\n${row.help}\n\n_${facts.join('; ')}._`;
+  return `${heading} ${row.names[0]}\n\n${row.help}\n\n_${facts.join('; ')}._`;
 }
 
 const presetNames: Readonly<Record<string, string>> = {
@@ -63,11 +78,7 @@ const presetNames: Readonly<Record<string, string>> = {
 };
 
 function metricsPage(): string {
-  const rows = Object.values(metricTable).map((row) => {
-    const labels = row.labels.map((label) => `\`${label}\``).join(', ');
-    return `| \`${row.name}\` | ${row.type} | ${labels} | ${row.help} |`;
-  });
-  return `${mark('shared/observe/metrics.ts')}
+  return `${mark('shared/observe/metrics.ts, operator-metrics.ts and kube-metrics.ts')}
 
 # Metrics
 
@@ -75,26 +86,32 @@ function metricsPage(): string {
 beside them. Labels are listeners, verbs and kinds of outcome, never an address or anything else that a client can
 invent.
 
-| name | type | labels | what it is |
-| --- | --- | --- | --- |
-${rows.join('\n')}
+${metricRows(metricTable)}
+
+## The operator
+
+Labels are kinds, reasons and outcomes; names of resources only of MailServers and MailDomains. Those of controllers,
+queues and requests have the names that controller-runtime and client-go give them.
+
+${metricRows({ ...operatorMetricTable, ...kubeMetricTable })}
 `;
+}
+
+function metricRows(table: MetricTable): string {
+  const rows = Object.values(table).map((row) => {
+    const labels = row.labels.map((label) => `\`${label}\``).join(', ');
+    return `| \`${row.name}\` | ${row.type} | ${labels} | ${row.help} |`;
+  });
+  return `| name | type | labels | what it is |\n| --- | --- | --- | --- |\n${rows.join('\n')}`;
 }
 
 const pages: Readonly<Record<string, string>> = {
   'docs/configuration.md': configurationPage(),
   'docs/metrics.md': metricsPage(),
+  'docs/resources.md': `${mark('crds/')}\n\n${resourcesPage(readCrds())}`,
 };
-const isCheck = process.argv.includes('--check');
+const formatted: Record<string, string> = {};
 for (const [file, text] of Object.entries(pages)) {
-  const wanted = await format(text, { parser: 'markdown', printWidth: 120 });
-  const is = existsSync(file) ? readFileSync(file, 'utf8') : '';
-  if (is === wanted) continue;
-  if (isCheck) {
-    console.error(`${file} is not up to date: run \`node tools/generate-docs.ts\``);
-    process.exitCode = 1;
-  } else {
-    writeFileSync(file, wanted);
-    console.log(`wrote ${file}`);
-  }
+  formatted[file] = await format(text, { parser: 'markdown', printWidth: 120 });
 }
+writeGenerated(formatted, 'node tools/generate-docs.ts');
