@@ -46,9 +46,13 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'migrate',
-    takes: configOptions,
-    does: 'bring the database schema up to date',
-    run: async (args) => (await databaseCommands()).migrateDatabase(readConfig(args).config, print),
+    takes: `[--wait] ${configOptions}`,
+    does: 'bring the database schema up to date; --wait: as soon as the database answers',
+    run: async (args) => {
+      const mayWait = args.includes('--wait');
+      const { config } = readConfig(args.filter((arg) => arg !== '--wait'));
+      return (await databaseCommands()).migrateDatabase(config, { mayWait, print });
+    },
   },
   {
     name: 'after-restore',

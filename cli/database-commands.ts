@@ -7,6 +7,7 @@ import { ProgramFault } from '#shared/base/program-fault.ts';
 import type { ServerConfig } from '#shared/config/server-config.ts';
 import { dataPaths } from '#shared/config/server-config.ts';
 import { createDatabase, type PostgresDatabase } from '#shared/db/client.ts';
+import { untilAvailable } from '#shared/db/await-schema.ts';
 import { checkSchema, migrate } from '#shared/db/migrate.ts';
 import { silentLogger } from '#shared/observe/logger.ts';
 import { startEmbeddedPostgres } from '#server/embedded/embedded-postgres.ts';
@@ -30,9 +31,18 @@ export async function withDatabase(
   return 0;
 }
 
-export function migrateDatabase(config: ServerConfig, print: Print): Promise<number> {
+export type MigrateOptions = {
+  /** A database that can't be reached is tried again until it can. */
+  readonly mayWait: boolean;
+  readonly print: Print;
+};
+
+export function migrateDatabase(config: ServerConfig, { mayWait, print }: MigrateOptions): Promise<number> {
+  const onWait = (reason: string): void => print(`waiting: ${reason}`);
   return withDatabase(config, async (database) => {
-    const applied = await migrate(database);
+    const applied = await (mayWait
+      ? untilAvailable(() => migrate(database), { signal: new AbortController().signal, onWait })
+      : migrate(database));
     print(applied.length === 0 ? 'the schema is up to date' : `applied the migrations ${applied.join(', ')}`);
   });
 }

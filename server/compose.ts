@@ -5,7 +5,8 @@
 import path from 'node:path';
 import { dataPaths, type ServerConfig } from '#shared/config/server-config.ts';
 import { createDatabase, type PostgresDatabase } from '#shared/db/client.ts';
-import { migrate } from '#shared/db/migrate.ts';
+import { untilAvailable } from '#shared/db/await-schema.ts';
+import { checkSchema, migrate } from '#shared/db/migrate.ts';
 import { openKeyringOf } from '#shared/directory/credentials.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import { Health } from '#shared/observe/health.ts';
@@ -32,6 +33,8 @@ import { version } from '#shared/process/version.ts';
 export type StartOptions = Pick<Foundation, 'config' | 'logger' | 'clock'> & {
   /** One of several processes of a server, whose supervisor has told what they need together. */
   readonly isOneOfSeveral?: boolean;
+  /** Aborted: what would still be waited for at the start (MIGRATIONS=await) is not; starting rejects with its reason. */
+  readonly stopping?: AbortSignal;
 };
 
 /** A server that is ready. Disposing closes it without a drain: connections are dropped. */
@@ -64,7 +67,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const ports = new Map<ListenerName, number>();
   const shown: Shown = { database: null, group: null };
   await openHttp(foundation, planned, ports, { info: serverInfo(options.config), print: () => print(shown, metrics) });
-  const { url, database } = await openDatabase(foundation);
+  const { url, database } = await openDatabase(foundation, options.stopping);
   shown.database = database;
   if (options.isOneOfSeveral !== true) await tellLimits(options.config, database, logger);
   const keyring = await openDatabaseKeyring(foundation, database);
@@ -133,14 +136,12 @@ function samplePool(database: PostgresDatabase, metrics: Metrics): void {
   for (const [state, count] of Object.entries(database.counts())) metrics.databaseConnections.set({ state }, count);
 }
 
-/** The database of the configuration, else one of our own; migrated, so that its schema is ours. */
-async function openDatabase({
-  config,
-  logger,
-  health,
-  metrics,
-  stack,
-}: Foundation): Promise<{ readonly url: string; readonly database: PostgresDatabase }> {
+/** The database of the configuration, else one of our own, with a schema that we can work with. */
+async function openDatabase(
+  foundation: Foundation,
+  stopping: AbortSignal | undefined,
+): Promise<{ readonly url: string; readonly database: PostgresDatabase }> {
+  const { config, logger, health, metrics, stack } = foundation;
   const url =
     config.databaseUrl?.reveal() ??
     stack.use(await startEmbeddedPostgres({ directory: dataPaths(config).directory, logger })).url;
@@ -155,12 +156,32 @@ async function openDatabase({
       },
     }),
   );
-  const applied = await migrate(database);
-  if (applied.length > 0)
-    logger.info({ event: 'db.migrated', migrations: applied }, 'the schema was brought up to date');
+  await (config.migrations === 'await'
+    ? awaitSchema(foundation, database, stopping)
+    : applyMigrations(database, logger));
   health.meet('database');
   stack.use(new DatabaseWatch({ database, health, metrics, logger, everyMs: databaseWatchMs }));
   return { url, database };
+}
+
+async function applyMigrations(database: PostgresDatabase, logger: Logger): Promise<void> {
+  const applied = await migrate(database);
+  if (applied.length > 0)
+    logger.info({ event: 'db.migrated', migrations: applied }, 'the schema was brought up to date');
+}
+
+function awaitSchema(
+  { health, logger }: Foundation,
+  database: PostgresDatabase,
+  stopping: AbortSignal = new AbortController().signal,
+): Promise<void> {
+  return untilAvailable(() => checkSchema(database), {
+    signal: stopping,
+    onWait: (reason) => {
+      health.require('database', reason);
+      logger.warn({ event: 'db.awaited', reason }, 'waiting for the database');
+    },
+  });
 }
 
 /** A short time of unavailability is soon over, and nothing depends on knowing it sooner. */

@@ -26,7 +26,8 @@ export async function runServer({ config, warnings }: LoadedConfig): Promise<num
 }
 
 async function serve(config: ServerConfig, logger: Logger, stopSignal: Promise<NodeJS.Signals>): Promise<void> {
-  const server = await startServer({ config, logger, clock: systemClock });
+  const server = await startUnlessStopped(config, logger, stopSignal);
+  if (server === null) return;
   if (config.isLocal) process.stdout.write(welcome(config, server.ports, logins(server)));
   const signal = await stopSignal;
   logger.info({ event: 'server.signal', signal }, 'stopping; a second signal ends at once');
@@ -34,6 +35,23 @@ async function serve(config: ServerConfig, logger: Logger, stopSignal: Promise<N
   onSecondSignal(() => server.abandon());
   await server.stop();
   logger.info({ event: 'server.stopped' }, 'stopped');
+}
+
+/** Null: a signal came while something outside was waited for. */
+async function startUnlessStopped(
+  config: ServerConfig,
+  logger: Logger,
+  stopSignal: Promise<NodeJS.Signals>,
+): Promise<RunningServer | null> {
+  const stopping = new AbortController();
+  void stopSignal.then(() => stopping.abort());
+  try {
+    return await startServer({ config, logger, clock: systemClock, stopping: stopping.signal });
+  } catch (error) {
+    if (!(stopping.signal.aborted && (error as Error).name === 'AbortError')) throw error;
+    logger.info({ event: 'server.stopped' }, 'stopped while starting');
+    return null;
+  }
 }
 
 /** Those whose password is known here; it is shown on this machine's terminal and never logged. */

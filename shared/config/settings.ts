@@ -296,6 +296,13 @@ export const settings = {
     standard: '1',
     help: 'Server processes that share the listeners, or `auto` for one a processor; `--processes` of `postrider run` is the same. With more than one, another process starts them, answers HTTP and does what must be done once. Pool, spool memory and connection limits are of each process.',
   }),
+  migrations: setting({
+    names: ['MIGRATIONS'],
+    group: 'Running',
+    type: choiceType(['apply', 'await']),
+    standard: 'apply',
+    help: '`apply`: the server brings the schema of the database up to date when it starts. `await`: something else does (`postrider migrate`); the server is not ready until it has, and waits for a database that does not answer yet.',
+  }),
   drainDelaySeconds: setting({
     names: ['DRAIN_DELAY'],
     group: 'Running',
