@@ -166,7 +166,7 @@ function hexDigits(address: string): readonly string[] {
   const before = groups(head);
   const after = tail === undefined ? [] : groups(tail);
   const between = Array.from({ length: 8 - before.length - after.length }, () => '0');
-  return [...before, ...between, ...after].flatMap((group) => [...group.padStart(4, '0')]);
+  return [...before, ...between, ...after].flatMap((group) => group.padStart(4, '0').split(''));
 }
 
 /** An IPv4 address at the end of an IPv6 one is two groups. */

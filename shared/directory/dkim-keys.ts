@@ -36,30 +36,71 @@ type MadeKey = {
 const defaultAlgorithms: readonly DkimAlgorithm[] = ['rsa2048', 'ed25519'];
 const defaultOverlapSeconds = 168 * 3600;
 
-/** Brings the keys of every domain of ours to what it wishes; resolves with the domains where something was done. */
+/**
+ * Brings the keys of every domain of ours to what it wishes, where nobody looks into the DNS; resolves with the domains
+ * where something was done.
+ */
 export async function reconcileDkimKeys(db: Kysely<Database>, keyring: Keyring): Promise<readonly DkimChange[]> {
-  const domains = await db
-    .selectFrom('domain')
-    .select(['id', 'name', 'dkim_algorithms', 'dkim_rotation_seconds', 'dkim_overlap_seconds'])
-    .where('retained_at', 'is', null)
-    .orderBy('id')
-    .execute();
+  const domains = await db.selectFrom('domain').select('id').where('retained_at', 'is', null).orderBy('id').execute();
   const changes: DkimChange[] = [];
-  for (const { id, name, ...columns } of domains) {
-    const wishes: DkimWishes = {
-      algorithms: columns.dkim_algorithms ?? defaultAlgorithms,
-      rotationSeconds: columns.dkim_rotation_seconds === null ? null : Number(columns.dkim_rotation_seconds),
-      overlapSeconds: Number(columns.dkim_overlap_seconds ?? defaultOverlapSeconds),
-    };
-    const keys = await readKeys(db, id);
-    const actions = planDkimKeys(wishes, keys);
-    if (actions.length === 0) continue;
-    const made = await makeKeys(actions, keys);
-    if (await apply(db, { id, actions, made, keys, keyring })) {
-      changes.push({ domain: name, actions, records: await dkimRecords(db, name) });
-    }
+  for (const { id } of domains) {
+    const change = await reconcileDomainKeys({ db, keyring, domainId: id, publication: 'assumed' });
+    if (change) changes.push(change);
   }
   return changes;
+}
+
+export type DomainKeysOptions = {
+  readonly db: Kysely<Database>;
+  readonly keyring: Keyring;
+  readonly domainId: bigint;
+  readonly publication: DkimWishes['publication'];
+  /** Called at the beginning of each transaction that writes; throws where this process may not. */
+  readonly fence?: (tx: Kysely<Database>) => Promise<void>;
+};
+
+/** Of one domain. Null: nothing was to be done, another process was quicker, or the domain is gone. */
+export async function reconcileDomainKeys(options: DomainKeysOptions): Promise<DkimChange | null> {
+  const { db, domainId } = options;
+  const domain = await db
+    .selectFrom('domain')
+    .select(['name', 'dkim_algorithms', 'dkim_rotation_seconds', 'dkim_overlap_seconds'])
+    .where('id', '=', domainId)
+    .where('retained_at', 'is', null)
+    .executeTakeFirst();
+  if (domain === undefined) return null;
+  const wishes: DkimWishes = {
+    algorithms: domain.dkim_algorithms ?? defaultAlgorithms,
+    rotationSeconds: domain.dkim_rotation_seconds === null ? null : Number(domain.dkim_rotation_seconds),
+    overlapSeconds: Number(domain.dkim_overlap_seconds ?? defaultOverlapSeconds),
+    publication: options.publication,
+  };
+  const keys = await readKeys(db, domainId);
+  const actions = planDkimKeys(wishes, keys);
+  if (actions.length === 0) return null;
+  const made = await makeKeys(actions, keys);
+  if (!(await apply({ ...options, actions, made, keys }))) return null;
+  return { domain: domain.name, actions, records: await dkimRecords(db, domain.name) };
+}
+
+/** Notes which keys of a domain the DNS has; it is kept since when. Writes nothing where that is known already. */
+export async function noteSeenKeys(
+  tx: Kysely<Database>,
+  domainId: bigint,
+  seen: ReadonlyMap<string, boolean>,
+): Promise<void> {
+  const selectors = (isSeen: boolean): readonly string[] =>
+    [...seen].flatMap(([selector, is]) => (is === isSeen ? [selector] : []));
+  const update = (isSeen: boolean) =>
+    tx
+      .updateTable('dkim_key')
+      .set({ seen_at: isSeen ? sql<Date>`now()` : null })
+      .where('domain_id', '=', domainId)
+      .where('selector', '=', sql<string>`any(${selectors(isSeen)}::text[])`)
+      .where('seen_at', isSeen ? 'is' : 'is not', null)
+      .execute();
+  await update(true);
+  await update(false);
 }
 
 /** Of one domain, or of all; alias domains have the records of their domain under their own name. */
@@ -97,13 +138,16 @@ async function readKeys(db: Kysely<Database>, domainId: bigint): Promise<readonl
       'selector',
       'algorithm',
       'state',
-      sql<number>`extract(epoch from now() - state_since)::float8`.as('seconds'),
+      sql<number>`extract(epoch from now() - state_since)::float8`.as('in_state'),
+      sql<number | null>`extract(epoch from now() - seen_at)::float8`.as('seen'),
     ])
     .where('domain_id', '=', domainId)
     .orderBy('state_since')
     .orderBy('selector')
     .execute();
-  return rows.map(({ seconds, ...row }) => ({ ...row, secondsInState: seconds }));
+  return rows.map(({ selector, algorithm, state, in_state: secondsInState, seen: secondsSeen }) => {
+    return { selector, algorithm, state, secondsInState, secondsSeen };
+  });
 }
 
 async function makeKeys(actions: readonly DkimAction[], keys: readonly ObservedDkimKey[]): Promise<readonly MadeKey[]> {
@@ -147,19 +191,18 @@ function publicValue(key: KeyObject, algorithm: DkimAlgorithm): string {
   return (algorithm === 'rsa2048' ? der : der.subarray(-32)).toString('base64');
 }
 
-type Application = {
-  readonly id: bigint;
+type Application = DomainKeysOptions & {
   readonly actions: readonly DkimAction[];
   readonly made: readonly MadeKey[];
   readonly keys: readonly ObservedDkimKey[];
-  readonly keyring: Keyring;
 };
 
 /** False: another process was quicker. */
-function apply(db: Kysely<Database>, { id, actions, made, keys, keyring }: Application): Promise<boolean> {
+function apply({ db, domainId: id, actions, made, keys, keyring, fence }: Application): Promise<boolean> {
   const states = (found: readonly ObservedDkimKey[]): string =>
     JSON.stringify(found.map(({ selector, state }) => [selector, state]));
   return transact(db, async (tx) => {
+    await fence?.(tx);
     const domain = await tx.selectFrom('domain').select('id').where('id', '=', id).forNoKeyUpdate().executeTakeFirst();
     if (domain === undefined || states(await readKeys(tx, id)) !== states(keys)) return false;
     for (const action of actions) if (action.do !== 'make') await changeKey(tx, id, action);
