@@ -16,19 +16,22 @@ import { reconcileDkimKeys, zoneLine } from '#shared/directory/dkim-keys.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
-import { formatFault, parseManifests } from '#shared/provisioning/manifest.ts';
-import type { ManifestFault, Resources } from '#shared/provisioning/manifest.ts';
+import { formatFault } from '#shared/provisioning/fault.ts';
+import type { ManifestFault } from '#shared/provisioning/fault.ts';
+import { parseManifests } from '#shared/provisioning/manifest.ts';
+import type { Resources } from '#shared/provisioning/resource.ts';
 import type { ObservedAccount } from '#shared/provisioning/observed.ts';
 import { planDirectory } from '#shared/provisioning/plan.ts';
 import { routeSealContext } from '#shared/provisioning/mail-route-wanted.ts';
 import type { ObservedRoute } from '#shared/provisioning/mail-route-plan.ts';
-import type { Action, Plan } from '#shared/provisioning/plan.ts';
-import { addressKey, wantedDirectory } from '#shared/provisioning/wanted.ts';
+import type { Action } from '#shared/provisioning/plan.ts';
+import { wantedDirectory } from '#shared/provisioning/build-wanted.ts';
+import { addressKey } from '#shared/provisioning/wanted.ts';
 import type { WantedAccount, WantedDirectory } from '#shared/provisioning/wanted.ts';
-import { applyAction } from './apply-plan.ts';
+import { applyAction } from '#shared/reconcile/apply-action.ts';
+import { fingerprint, readDirectory, withPasswords } from '#shared/reconcile/read-directory.ts';
+import type { StoredCredential, StoredDirectory } from '#shared/reconcile/read-directory.ts';
 import { generateSecret, removeSecret } from './generated-secrets.ts';
-import { fingerprint, readDirectory, withPasswords } from './read-directory.ts';
-import type { StoredCredential, StoredDirectory } from './read-directory.ts';
 import { readManifestFolder } from './read-manifests.ts';
 import { summarise } from './summary.ts';
 import type { ManifestSummary } from './summary.ts';
@@ -68,7 +71,8 @@ type Step = {
   /** Credentials whose password turned out to be their Secret's, which their tag didn't tell. */
   readonly recognised: readonly Recognised[];
   readonly observed: readonly ObservedAccount[];
-  readonly plan: Plan;
+  readonly actions: readonly Action[];
+  readonly faults: readonly ManifestFault[];
 };
 
 export class Reconciler {
@@ -91,13 +95,13 @@ export class Reconciler {
       const step = await this.#look();
       this.#refuseFaults(step);
       await noteSecrets(this.#options.db, step.recognised);
-      const actions = this.#round(step.plan.actions);
+      const actions = this.#round(step.actions);
       if (actions.length === 0) return await this.#done(step, changes);
       const passwords = await this.#newPasswords(actions);
       if (!passwords || !(await this.#apply(step, actions, passwords))) attempt += 1;
       else {
         changes += actions.length;
-        if (actions.length === step.plan.actions.length) return await this.#done(await this.#look(), changes);
+        if (actions.length === step.actions.length) return await this.#done(await this.#look(), changes);
       }
     }
     throw new Error(`the directory kept changing while manifests were applied (${attempts} attempts)`);
@@ -121,7 +125,7 @@ export class Reconciler {
     const own = await readManifestFolder(manifestsFolder);
     const manifests = parseManifests([...own, ...(await readManifestFolder(secretsFolder))]);
     const isComplete = manifests.faults.length === 0;
-    const { wanted, faults, notices } = wantedDirectory(manifests.resources, isComplete);
+    const { wanted, faults, notices } = wantedDirectory(manifests.resources, { kind: 'folder', isComplete });
     const stored = await readDirectory(db);
     this.#refuseEmptyFolder(wanted, stored, isComplete);
     const { passwords, recognised } = await this.#passwords(wanted, stored);
@@ -135,7 +139,8 @@ export class Reconciler {
       stored,
       recognised,
       observed: directory.accounts,
-      plan: { actions: plan.actions, faults: [...allFaults, ...plan.faults] },
+      actions: plan.actions,
+      faults: [...allFaults, ...plan.faults],
     };
   }
 
@@ -150,7 +155,7 @@ export class Reconciler {
     );
   }
 
-  #refuseFaults({ plan: { faults } }: Step): void {
+  #refuseFaults({ faults }: Step): void {
     if (faults.length === 0) return;
     this.#count('refused', faults);
     const lines = faults.map((fault) => `  ${formatFault(fault)}`);

@@ -7,8 +7,8 @@ import { createKeyring } from '#shared/directory/keyring.ts';
 import { routeSealContext } from '#shared/provisioning/mail-route-wanted.ts';
 import { parseManifests } from '#shared/provisioning/manifest.ts';
 import { planRoutes } from '#shared/provisioning/mail-route-plan.ts';
-import { wantedDirectory } from '#shared/provisioning/wanted.ts';
-import { applyAction } from '#server/manifests/apply-plan.ts';
+import { wantedDirectory } from '#shared/provisioning/build-wanted.ts';
+import { applyAction } from '#shared/reconcile/apply-action.ts';
 import { createRouter } from '#server/transport/router.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/harness/database.ts';
 import { openPgMailRoutes } from './pg-mail-routes.ts';
@@ -37,8 +37,8 @@ async function rows(text: string): Promise<readonly unknown[]> {
 async function put(text: string): Promise<void> {
   const { resources, faults } = parseManifests([{ name: 'f.yaml', text }]);
   expect(faults).toEqual([]);
-  const { wanted } = wantedDirectory(resources, true);
-  for (const action of planRoutes(wanted.routes, [])) {
+  const { wanted } = wantedDirectory(resources, { kind: 'folder', isComplete: true });
+  for (const action of planRoutes(wanted.routes, [], new Set())) {
     await applyAction(action, { tx: database.db, keyring, passwords: new Map() });
   }
 }

@@ -2,45 +2,53 @@ import { maxAliasAccounts, maxAliasDepth, resolveRecipient } from '#shared/direc
 import type { AddressFacts, DirectoryFacts, DomainFacts } from '#shared/directory/resolve-recipient.ts';
 import { formatAddress } from '#shared/text/address.ts';
 import type { MailAddress } from '#shared/text/address.ts';
-import { faultAt } from './manifest.ts';
-import type { ManifestFault } from './manifest.ts';
-import { followsNone } from './observed.ts';
-import type { ObservedDirectory, ObservedRow } from './observed.ts';
-import { addressKey, uidsOf } from './wanted.ts';
+import { resourceFault } from './fault.ts';
+import type { Path, ResourceFault } from './fault.ts';
+import { standingOf } from './observed.ts';
+import type { ObservedDirectory, ObservedRow, Uids } from './observed.ts';
+import { addressKey } from './wanted.ts';
 import type { WantedAlias, WantedDirectory } from './wanted.ts';
 
 /** Whether all aliases and catch-alls lead somewhere, by the rules that deliveries follow. */
-export function checkMembers(wanted: WantedDirectory, observed: ObservedDirectory): readonly ManifestFault[] {
-  const facts = factsOf(wanted, observed);
+export function checkMembers(
+  wanted: WantedDirectory,
+  observed: ObservedDirectory,
+  uids: Uids,
+): readonly ResourceFault[] {
+  const facts = factsOf(wanted, observed, uids);
+  const aliases = new Map(wanted.aliases.map((alias) => [addressKey(alias), alias]));
   return [
-    ...wanted.domains.flatMap(({ catchAll, at }) => {
-      const reason = catchAll && whyNowhere(catchAll, facts);
-      return reason ? [faultAt(at(['spec', 'catchAll']), reason)] : [];
+    ...wanted.domains.flatMap(({ catchAll, at, ref }) => {
+      const why = catchAll && whyNowhere(catchAll, facts);
+      return why ? [resourceFault(ref, at(['spec', 'catchAll']), 'CatchAllNotFound', why)] : [];
     }),
-    ...wanted.aliases.flatMap((alias) => checkAlias(alias, wanted, facts)),
+    ...wanted.aliases.flatMap((alias) => checkAlias(alias, aliases, facts)),
   ];
 }
 
-function checkAlias(
-  alias: WantedAlias,
-  wanted: WantedDirectory,
-  facts: DirectoryFacts<string>,
-): readonly ManifestFault[] {
-  const loop = findLoop(alias, wanted, facts);
+type Aliases = ReadonlyMap<string, WantedAlias>;
+
+function checkAlias(alias: WantedAlias, aliases: Aliases, facts: DirectoryFacts<string>): readonly ResourceFault[] {
+  const { ref, label, at, members } = alias;
+  const path: Path = ['spec', 'members'];
+  const loop = findLoop(alias, aliases, facts);
   if (loop) {
-    const path = loop.map((each) => formatAddress(each)).join(' -> ');
-    return [faultAt(alias.at(['spec', 'members']), `${alias.label} leads back to itself: ${path}`)];
+    const way = loop.map((each) => formatAddress(each)).join(' -> ');
+    return [resourceFault(ref, at(path), 'Loop', `${label} leads back to itself: ${way}`)];
   }
-  const faults = alias.members.flatMap((member, i) => {
-    const reason = whyNowhere(member, facts);
-    return reason ? [faultAt(alias.at(['spec', 'members', i]), reason)] : [];
+  const faults = members.flatMap((member, i) => {
+    const why = whyNowhere(member, facts);
+    return why ? [resourceFault(ref, at([...path, i]), 'MemberNotFound', why)] : [];
   });
+  const count = countAccounts(alias, facts);
+  if (faults.length > 0 || count <= maxAliasAccounts) return faults;
+  const message = `${label} leads to ${count} accounts, more than ${maxAliasAccounts}`;
+  return [resourceFault(ref, at(path), 'TooManyAccounts', message)];
+}
+
+function countAccounts(alias: MailAddress, facts: DirectoryFacts<string>): number {
   const resolution = resolveRecipient(alias, facts);
-  if (faults.length > 0 || resolution.kind !== 'accounts') return faults;
-  const count = resolution.accountIds.length + resolution.elsewhere.length;
-  if (count <= maxAliasAccounts) return [];
-  const message = `${alias.label} leads to ${count} accounts, more than ${maxAliasAccounts}`;
-  return [faultAt(alias.at(['spec', 'members']), message)];
+  return resolution.kind === 'accounts' ? resolution.accountIds.length + resolution.elsewhere.length : 0;
 }
 
 function whyNowhere(member: MailAddress, facts: DirectoryFacts<string>): string | null {
@@ -50,12 +58,7 @@ function whyNowhere(member: MailAddress, facts: DirectoryFacts<string>): string 
 }
 
 /** The aliases on the way from this one back to it; null: there is no such way. */
-function findLoop(
-  start: WantedAlias,
-  wanted: WantedDirectory,
-  facts: DirectoryFacts<string>,
-): readonly WantedAlias[] | null {
-  const aliases = new Map(wanted.aliases.map((alias) => [addressKey(alias), alias]));
+function findLoop(start: WantedAlias, aliases: Aliases, facts: DirectoryFacts<string>): readonly WantedAlias[] | null {
   const seen = new Set<WantedAlias>();
   const search = (alias: WantedAlias, way: readonly WantedAlias[]): readonly WantedAlias[] | null => {
     for (const member of alias.members) {
@@ -72,24 +75,23 @@ function findLoop(
   return search(start, [start]);
 }
 
-/** The directory as it will be: what resources want, and the rows that follow none. */
-function factsOf(wanted: WantedDirectory, observed: ObservedDirectory): DirectoryFacts<string> {
-  const uids = uidsOf(wanted);
-  const isLoose = (row: ObservedRow): boolean => followsNone(row, uids);
+/** The directory as it will be: what resources want, and the rows that this plan does not touch. */
+function factsOf(wanted: WantedDirectory, observed: ObservedDirectory, uids: Uids): DirectoryFacts<string> {
+  const stays = (row: ObservedRow): boolean => {
+    const standing = standingOf(row, uids);
+    return standing === 'loose' || (standing === 'kept' && !row.isRetained);
+  };
   const domains = new Map<string, DomainFacts>();
   const addresses = new Map<string, AddressFacts<string>>();
-  const others = observed.domains.filter(isLoose);
-  for (const domain of [...others, ...wanted.domains]) {
+  for (const domain of [...observed.domains.filter(stays), ...wanted.domains]) {
     // A suspended domain is not a fault of the aliases that lead there.
     for (const name of [domain.name, ...domain.aliasDomains]) domains.set(name, { ...domain, suspended: false });
   }
-  const unmanaged = observed.accounts.filter(isLoose);
-  for (const account of [...unmanaged, ...wanted.accounts]) {
+  for (const account of [...observed.accounts.filter(stays), ...wanted.accounts]) {
     const accountId = addressKey(account);
     for (const each of [account, ...account.aliases]) addresses.set(addressKey(each), { kind: 'account', accountId });
   }
-  const aliases = observed.aliases.filter(isLoose);
-  for (const alias of [...aliases, ...wanted.aliases]) {
+  for (const alias of [...observed.aliases.filter(stays), ...wanted.aliases]) {
     addresses.set(addressKey(alias), { kind: 'alias', members: alias.members });
   }
   return {

@@ -11,21 +11,26 @@ export type ObservedRoute = {
 };
 
 export type RouteAction =
-  | { readonly do: 'delete-route'; readonly id: bigint; readonly resourceName: string }
-  | { readonly do: 'put-route'; readonly id: bigint | null; readonly route: WantedRoute };
+  | { readonly do: 'delete-route'; readonly id: bigint; readonly uid: string; readonly resourceName: string }
+  | { readonly do: 'put-route'; readonly id: bigint | null; readonly uid: string; readonly route: WantedRoute };
 
-export function planRoutes(wanted: readonly WantedRoute[], observed: readonly ObservedRoute[]): readonly RouteAction[] {
+/** `kept`: the UIDs of resources whose rows stay as they are. */
+export function planRoutes(
+  wanted: readonly WantedRoute[],
+  observed: readonly ObservedRoute[],
+  kept: ReadonlySet<string>,
+): readonly RouteAction[] {
   const rows = new Map(observed.map((row) => [row.resourceUid, row]));
   const uids = new Set(wanted.map(({ uid }) => uid));
   return [
     ...observed
-      .filter(({ resourceUid }) => !uids.has(resourceUid))
-      .map(({ id, resourceName }) => ({ do: 'delete-route' as const, id, resourceName })),
+      .filter(({ resourceUid }) => !uids.has(resourceUid) && !kept.has(resourceUid))
+      .map(({ id, resourceUid: uid, resourceName }) => ({ do: 'delete-route' as const, id, uid, resourceName })),
     ...wanted
       .filter((route) => {
         const row = rows.get(route.uid);
         return row?.specHash !== route.specHash || row.secrets === 'other';
       })
-      .map((route) => ({ do: 'put-route' as const, id: rows.get(route.uid)?.id ?? null, route })),
+      .map((route) => ({ do: 'put-route' as const, id: rows.get(route.uid)?.id ?? null, uid: route.uid, route })),
   ];
 }

@@ -1,7 +1,8 @@
 /** The row that a MailRoute asks for, with what its Secrets hold. Pure. */
 import type { MailRouteTarget } from './mail-route.ts';
-import { faultAt } from './manifest.ts';
-import type { MailRouteResource, ManifestFault, Place, SecretResource } from './manifest.ts';
+import { resourceFault } from './fault.ts';
+import type { FaultReason, Place, ResourceFault } from './fault.ts';
+import type { MailRouteResource, SecretResource } from './resource.ts';
 
 /** Of one target, each null where it names none. */
 export type TargetSecrets = {
@@ -43,7 +44,7 @@ export function routeSealContext(uid: string): string {
 /** UTF-8 bytes of a SOCKS user and password (RFC 1929 section 2). */
 const maxSocksBytes = 255;
 
-type Found = { readonly route: WantedRoute | null; readonly faults: readonly ManifestFault[] };
+type Found = { readonly route: WantedRoute | null; readonly faults: readonly ResourceFault[] };
 
 /** `isComplete` false: a Secret that is missing may stand in a manifest that has a fault. */
 export function wantedRoute(
@@ -75,7 +76,7 @@ export function wantedRoute(
 }
 
 class SecretReader {
-  readonly faults: ManifestFault[] = [];
+  readonly faults: ResourceFault[] = [];
   isMissing = false;
   readonly #resource: MailRouteResource;
   readonly #secrets: ReadonlyMap<string, SecretResource>;
@@ -112,21 +113,24 @@ class SecretReader {
     const text = secret?.spec.get(key)?.replace(/\r?\n$/, '');
     if (text !== undefined && text !== '' && !text.includes('\0')) return text;
     this.isMissing = true;
-    if (secret)
-      this.#fault(secret.at(['stringData', key]), `Secret ${namespace}/${name} has no usable value in its key ${key}`);
-    else if (this.#isComplete) this.#fault(place, `there is no Secret ${namespace}/${name}`);
+    if (secret) {
+      const message = `Secret ${namespace}/${name} has no usable value in its key ${key}`;
+      this.#fault(secret.at(['stringData', key]), 'KeyMissing', message);
+    } else if (this.#isComplete) this.#fault(place, 'SecretNotFound', `there is no Secret ${namespace}/${name}`);
     return null;
   }
 
   #bounded(text: string | null, place: Place): string | null {
     if (text !== null && Buffer.byteLength(text) > maxSocksBytes) {
-      this.#fault(place, `the user or password for the SOCKS proxy is longer than ${maxSocksBytes} bytes`);
+      const message = `the user or password for the SOCKS proxy is longer than ${maxSocksBytes} bytes`;
+      this.#fault(place, 'InvalidSpec', message);
     }
     return text;
   }
 
-  #fault(place: Place, message: string): void {
+  /** Without its secrets a route would lead mail somewhere else: it stays as it was. */
+  #fault(place: Place, reason: FaultReason, message: string): void {
     if (this.faults.some((fault) => fault.message === message)) return;
-    this.faults.push(faultAt(place, message));
+    this.faults.push(resourceFault(this.#resource, place, reason, message, true));
   }
 }

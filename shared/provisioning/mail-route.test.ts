@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { planRoutes } from './mail-route-plan.ts';
 import type { ObservedRoute } from './mail-route-plan.ts';
-import { formatFault, parseManifests } from './manifest.ts';
-import { wantedDirectory } from './wanted.ts';
+import { formatFault } from './fault.ts';
+import { parseManifests } from './manifest.ts';
+import { wantedDirectory } from './build-wanted.ts';
 
 function read(spec: string, secrets = '') {
   const head = 'apiVersion: postrider.dev/v1alpha1\nkind: MailRoute\nmetadata: {name: r}\nspec:';
   const { resources, faults } = parseManifests([{ name: 'f.yaml', text: `${head} ${spec}\n${secrets}` }]);
-  const { wanted, faults: more } = wantedDirectory(resources, faults.length === 0);
+  const { wanted, faults: more } = wantedDirectory(resources, { kind: 'folder', isComplete: faults.length === 0 });
   return { routes: wanted.routes, faults: [...faults, ...more].map(formatFault) };
 }
 
@@ -83,6 +84,8 @@ describe('a MailRoute', () => {
 describe('the plan', () => {
   const [route] = read('{targets: [{type: Direct}]}').routes;
   if (!route) throw new Error('no route');
+  const { uid } = route;
+  const none = new Set<string>();
   const row: ObservedRoute = {
     id: 7n,
     resourceUid: route.uid,
@@ -91,12 +94,14 @@ describe('the plan', () => {
     secrets: 'same',
   };
   test('a new one is put, one that is as it should be is left, another spec or another secret is put again', () => {
-    expect(planRoutes([route], [])).toEqual([{ do: 'put-route', id: null, route }]);
-    expect(planRoutes([route], [row])).toEqual([]);
-    expect(planRoutes([route], [{ ...row, specHash: 'x' }])).toEqual([{ do: 'put-route', id: 7n, route }]);
-    expect(planRoutes([route], [{ ...row, secrets: 'other' }])).toEqual([{ do: 'put-route', id: 7n, route }]);
+    expect(planRoutes([route], [], none)).toEqual([{ do: 'put-route', id: null, uid, route }]);
+    expect(planRoutes([route], [row], none)).toEqual([]);
+    expect(planRoutes([route], [{ ...row, specHash: 'x' }], none)).toEqual([{ do: 'put-route', id: 7n, uid, route }]);
+    expect(planRoutes([route], [{ ...row, secrets: 'other' }], none)).toEqual([
+      { do: 'put-route', id: 7n, uid, route },
+    ]);
   });
   test('one whose resource is gone is deleted', () => {
-    expect(planRoutes([], [row])).toEqual([{ do: 'delete-route', id: 7n, resourceName: 'default/r' }]);
+    expect(planRoutes([], [row], none)).toEqual([{ do: 'delete-route', id: 7n, uid, resourceName: 'default/r' }]);
   });
 });

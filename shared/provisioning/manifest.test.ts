@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { formatFault, parseManifests } from './manifest.ts';
+import { formatFault } from './fault.ts';
+import { parseManifests } from './manifest.ts';
 import type { Manifests } from './manifest.ts';
 
 function parse(text: string): Manifests {

@@ -5,15 +5,23 @@
 import { isMap, isPair, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type { Document, Node, YAMLError } from 'yaml';
 import { z } from 'zod';
+import { faultAt } from './fault.ts';
+import type { ManifestFault, Path, Place } from './fault.ts';
 import { resourceUid } from './identity.ts';
 import { mailAliasSpec } from './mail-alias.ts';
-import type { MailAliasSpec } from './mail-alias.ts';
 import { mailDomainSpec, mailDomainWithoutEffect } from './mail-domain.ts';
 import type { MailDomainSpec } from './mail-domain.ts';
 import { mailRouteSpec } from './mail-route.ts';
-import type { MailRouteSpec } from './mail-route.ts';
 import { mailboxSpec } from './mailbox.ts';
-import type { MailboxSpec } from './mailbox.ts';
+import type {
+  MailAliasResource,
+  MailboxResource,
+  MailDomainResource,
+  MailRouteResource,
+  Resource,
+  Resources,
+  SecretResource,
+} from './resource.ts';
 import { objectName } from './schema-parts.ts';
 import { secretBody, secretValues } from './secret.ts';
 
@@ -21,36 +29,6 @@ import { secretBody, secretValues } from './secret.ts';
 export const maxManifestBytes = 16 * 1024 * 1024;
 
 export type ManifestFile = { readonly name: string; readonly text: string };
-
-export type Place = { readonly file: string; readonly line: number; readonly column: number };
-export type ManifestFault = Place & { readonly message: string };
-
-type Path = readonly (string | number)[];
-
-/** What all resources have. `at` says where a field stands, or what is nearest to it. */
-export type Resource<Kind extends string = string, Spec = unknown> = {
-  readonly kind: Kind;
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly spec: Spec;
-  readonly at: (path: Path) => Place;
-};
-
-export type MailDomainResource = Resource<'MailDomain', MailDomainSpec>;
-export type MailboxResource = Resource<'Mailbox', MailboxSpec>;
-export type MailAliasResource = Resource<'MailAlias', MailAliasSpec>;
-export type MailRouteResource = Resource<'MailRoute', MailRouteSpec>;
-export type SecretResource = Resource<'Secret', ReadonlyMap<string, string>>;
-
-export type Resources = {
-  readonly domains: readonly MailDomainResource[];
-  readonly mailboxes: readonly MailboxResource[];
-  readonly aliases: readonly MailAliasResource[];
-  readonly routes: readonly MailRouteResource[];
-  readonly secrets: readonly SecretResource[];
-};
 
 export type Manifests = {
   readonly resources: Resources;
@@ -239,20 +217,12 @@ function describe<Kind extends string>(
   kind: Kind,
   { namespace, name, annotations }: z.output<typeof metadata>,
 ): Omit<Resource<Kind>, 'spec'> {
-  return { kind, namespace, name, uid: resourceUid(kind, namespace, name), annotations, at: source.at };
+  const uid = resourceUid(kind, namespace, name);
+  return { kind, namespace, name, uid, annotations, createdAt: null, isDeleting: false, at: source.at };
 }
 
 function withoutEffect(source: Source, id: string, spec: MailDomainSpec): readonly ManifestFault[] {
   return mailDomainWithoutEffect
     .filter((key) => spec[key] !== undefined)
     .map((key) => faultAt(source.at(['spec', key]), `${id}: spec.${key} has no effect yet`));
-}
-
-export function faultAt({ file, line, column }: Place, message: string): ManifestFault {
-  return { file, line, column, message };
-}
-
-/** "file:line:column: message", as editors understand it. */
-export function formatFault(fault: ManifestFault): string {
-  return `${fault.file}:${fault.line}:${fault.column}: ${fault.message}`;
 }

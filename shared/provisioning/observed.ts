@@ -1,8 +1,9 @@
 import type { AccountId } from '#shared/base/ids.ts';
 import type { DeletionPolicy } from '#shared/db/directory-tables.ts';
+import type { DkimAlgorithm } from '#shared/db/sending-tables.ts';
 import type { MailAddress } from '#shared/text/address.ts';
 import type { ObservedRoute } from './mail-route-plan.ts';
-import type { Named } from './wanted.ts';
+import type { Named, SendingLimits } from './wanted.ts';
 
 /** What a row is like, whichever resource it follows, if any. */
 export type ObservedRow = {
@@ -18,11 +19,19 @@ export type ObservedRow = {
 export type ObservedDomain = ObservedRow & {
   readonly id: bigint;
   readonly name: string;
+  /** Whether it goes by its own name: nothing but a hand in the database makes it false. */
+  readonly hasOwnName: boolean;
   /** Other names it goes by. */
   readonly aliasDomains: readonly string[];
   readonly subaddressDelimiter: string | null;
   readonly catchAll: MailAddress | null;
   readonly suspended: boolean;
+  readonly limits: SendingLimits;
+  readonly dkim: {
+    readonly algorithms: readonly DkimAlgorithm[] | null;
+    readonly rotationSeconds: number | null;
+    readonly overlapSeconds: number | null;
+  };
 };
 
 export type ObservedAccount = ObservedRow &
@@ -34,8 +43,12 @@ export type ObservedAccount = ObservedRow &
     readonly graceSeconds: number;
     /** Its grace period is over. */
     readonly isPurgeDue: boolean;
+    /** Whether its own address leads to it: nothing but a hand in the database makes it false. */
+    readonly hasOwnAddress: boolean;
     /** Further addresses. */
     readonly aliases: readonly Named[];
+    readonly limits: SendingLimits & { readonly recipientsPerMessage: number | null };
+    readonly savesSent: boolean;
     /** Whether its primary credential is the password that is wanted of it now, or there is none yet. */
     readonly password: 'none' | 'same' | 'other';
   };
@@ -43,7 +56,10 @@ export type ObservedAccount = ObservedRow &
 export type ObservedAlias = ObservedRow &
   Named & {
     readonly id: bigint;
+    /** As `ObservedAccount.hasOwnAddress`. */
+    readonly hasOwnAddress: boolean;
     readonly members: readonly MailAddress[];
+    readonly sendAs: boolean;
   };
 
 export type ObservedDirectory = {
@@ -53,8 +69,23 @@ export type ObservedDirectory = {
   readonly routes: readonly ObservedRoute[];
 };
 
-/** It follows no resource, or none any more from this plan on. `uids` are those of all resources. */
-export function followsNone(row: ObservedRow, uids: ReadonlySet<string>): boolean {
-  if (row.resourceUid === null) return true;
-  return !uids.has(row.resourceUid) && !row.isRetained && row.deletionPolicy === 'Orphan';
+/** UIDs by what becomes of the rows that follow them. */
+export type Uids = {
+  /** Of resources that the plan makes rows follow. */
+  readonly wanted: ReadonlySet<string>;
+  /** Of resources whose rows stay as they are: they have faults, or are missing and nobody knows why. */
+  readonly kept: ReadonlySet<string>;
+};
+
+/**
+ * What a row is to a plan: it follows a resource that is wanted; it stays as it is; no resource has it, from this plan
+ * on at least; or its resource is gone and it goes by its deletionPolicy.
+ */
+export type Standing = 'followed' | 'kept' | 'loose' | 'gone';
+
+export function standingOf(row: ObservedRow, { wanted, kept }: Uids): Standing {
+  if (row.resourceUid === null) return 'loose';
+  if (kept.has(row.resourceUid)) return 'kept';
+  if (wanted.has(row.resourceUid)) return 'followed';
+  return !row.isRetained && row.deletionPolicy === 'Orphan' ? 'loose' : 'gone';
 }

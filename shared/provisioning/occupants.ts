@@ -1,9 +1,9 @@
 import { formatAddress } from '#shared/text/address.ts';
-import { faultAt } from './manifest.ts';
-import type { ManifestFault } from './manifest.ts';
-import { followsNone } from './observed.ts';
-import type { ObservedAccount, ObservedAlias, ObservedDirectory, ObservedDomain } from './observed.ts';
-import { addressKey, uidsOf } from './wanted.ts';
+import { resourceFault } from './fault.ts';
+import type { FaultReason, Path, ResourceFault } from './fault.ts';
+import { standingOf } from './observed.ts';
+import type { ObservedAccount, ObservedAlias, ObservedDirectory, ObservedDomain, Uids } from './observed.ts';
+import { addressKey } from './wanted.ts';
 import type { Named, WantedAccount, WantedAlias, WantedDirectory, WantedDomain } from './wanted.ts';
 
 type Wanted = WantedDomain | WantedAccount | WantedAlias;
@@ -11,20 +11,20 @@ type Row = ObservedDomain | ObservedAccount | ObservedAlias;
 
 /** Who has a name or address in the database, and whether a resource that wants it may have it. */
 export class Occupants {
-  readonly faults: ManifestFault[] = [];
+  readonly faults: ResourceFault[] = [];
   /** Aliases whose resource is gone, that stand where another kind of resource wants to be. */
   readonly droppedAliases = new Set<ObservedAlias>();
-  readonly #uids: ReadonlySet<string>;
+  readonly #uids: Uids;
   readonly #byUid: ReadonlyMap<string, Row>;
   readonly #domainNames = new Map<string, ObservedDomain>();
   readonly #accounts = new Map<string, ObservedAccount>();
-  /** Further addresses of accounts that follow no resource; those of others are the plan's to move. */
+  /** Further addresses of accounts that the plan does not touch; those of others are its own to move. */
   readonly #fixed = new Map<string, ObservedAccount>();
   readonly #aliases = new Map<string, ObservedAlias>();
 
-  constructor(wanted: WantedDirectory, observed: ObservedDirectory) {
+  constructor(wanted: WantedDirectory, observed: ObservedDirectory, uids: Uids) {
     const { domains, accounts, aliases } = observed;
-    this.#uids = uidsOf(wanted);
+    this.#uids = uids;
     this.#byUid = new Map(
       [...domains, ...accounts, ...aliases].flatMap((row) =>
         row.resourceUid === null ? [] : [[row.resourceUid, row]],
@@ -32,11 +32,11 @@ export class Occupants {
     );
     for (const row of domains) {
       this.#domainNames.set(row.name, row);
-      if (followsNone(row, this.#uids)) for (const name of row.aliasDomains) this.#domainNames.set(name, row);
+      if (this.#isFixed(row)) for (const name of row.aliasDomains) this.#domainNames.set(name, row);
     }
     for (const row of accounts) {
       this.#accounts.set(addressKey(row), row);
-      if (followsNone(row, this.#uids)) for (const each of row.aliases) this.#fixed.set(addressKey(each), row);
+      if (this.#isFixed(row)) for (const each of row.aliases) this.#fixed.set(addressKey(each), row);
     }
     for (const row of aliases) this.#aliases.set(addressKey(row), row);
     this.#check(wanted);
@@ -57,28 +57,39 @@ export class Occupants {
     return own ?? this.#aliases.get(addressKey(wanted)) ?? null;
   }
 
+  #isFixed(row: Row): boolean {
+    const standing = standingOf(row, this.#uids);
+    return standing === 'loose' || standing === 'kept';
+  }
+
   #check({ domains, accounts, aliases }: WantedDirectory): void {
     for (const domain of domains) {
       const row = this.domainRow(domain);
       const path = ['spec', 'domain'];
       if (row && row.name !== domain.name) {
         if (row.resourceUid === domain.uid) this.#immutable(domain, path, row.name);
-        else this.#fault(domain, path, `${domain.name} is an alias domain of ${row.name}, which follows no resource`);
+        else {
+          const why =
+            standingOf(row, this.#uids) === 'kept' ? `made by ${row.resourceName}` : 'which follows no resource';
+          this.#fault(domain, path, 'Conflict', `${domain.name} is an alias domain of ${row.name}, ${why}`);
+        }
       } else if (row) this.#mayTakeUp(domain, row, path, `the domain ${row.name}`);
       for (const [i, name] of domain.aliasDomains.entries()) this.#checkAliasDomain(domain, name, i);
     }
     for (const account of accounts) {
-      this.#checkOwn(account, this.accountRow(account));
+      const own = this.accountRow(account);
+      this.#checkOwn(account, own);
       this.#freeOfAlias(account, account, ['spec', 'address']);
+      this.#freeOfFixed(account, own);
       for (const [i, address] of account.aliases.entries()) {
         const path = ['spec', 'aliases', i];
-        this.#freeOfAccount(account, address, path);
+        this.#freeOfAccount(account, address, path, own);
         this.#freeOfAlias(account, address, path);
       }
     }
     for (const alias of aliases) {
       this.#checkOwn(alias, this.aliasRow(alias));
-      this.#freeOfAccount(alias, alias, ['spec', 'address']);
+      this.#freeOfAccount(alias, alias, ['spec', 'address'], null);
     }
   }
 
@@ -86,7 +97,7 @@ export class Occupants {
     const row = this.#domainNames.get(name);
     if (!row || row.resourceUid === domain.uid) return;
     const who = row.resourceName === null ? 'follows no resource' : `was made by MailDomain ${row.resourceName}`;
-    this.#fault(domain, ['spec', 'aliasDomains', i], `${name} is a domain here already, which ${who}`);
+    this.#fault(domain, ['spec', 'aliasDomains', i], 'Conflict', `${name} is a domain here already, which ${who}`);
   }
 
   #checkOwn(wanted: WantedAccount | WantedAlias, row: ObservedAccount | ObservedAlias | null): void {
@@ -99,50 +110,70 @@ export class Occupants {
   /** A new resource with an old address would give somebody's mail to another. */
   #immutable(wanted: Wanted, path: Path, was: string): void {
     const what = path.at(-1) === 'domain' ? 'a domain' : 'an address';
-    this.#fault(
-      wanted,
-      path,
-      `${what} can't be changed: ${wanted.label} was ${was}; make another resource for the new one`,
-    );
+    const message = `${what} can't be changed: ${wanted.label} was ${was}; make another resource for the new one`;
+    this.#fault(wanted, path, 'InvalidSpec', message);
   }
 
   #mayTakeUp(wanted: Wanted, row: Row, path: Path, name: string): void {
+    if (row.resourceUid === wanted.uid) return;
+    const standing = standingOf(row, this.#uids);
+    if (standing === 'kept') {
+      this.#fault(wanted, path, 'Conflict', `${name} is here already and follows ${row.resourceName}`);
+      return;
+    }
     // What a login in development mode made was never anything but provisional.
-    const isOrphan = row.managedBy !== 'login' && followsNone(row, this.#uids);
-    if (!isOrphan || wanted.isAdopting) return;
+    if (standing !== 'loose' || row.managedBy === 'login' || wanted.isAdopting) return;
     const how = 'annotate it with postrider.dev/adopt: "true" to take it up with all its mail';
-    this.#fault(wanted, path, `${name} is here already and follows no resource; ${how}`);
+    this.#fault(wanted, path, 'UnmanagedRowExists', `${name} is here already and follows no resource; ${how}`);
   }
 
-  /** An account stands where the resource wants an address of its own. */
-  #freeOfAccount(wanted: WantedAccount | WantedAlias, address: Named, path: Path): void {
+  /** An account stands where the resource wants an address; `own` is the row that it has or takes up. */
+  #freeOfAccount(wanted: WantedAccount | WantedAlias, address: Named, path: Path, own: ObservedAccount | null): void {
     const key = addressKey(address);
     const row = this.#accounts.get(key) ?? this.#fixed.get(key);
-    if (!row || (row.resourceUid !== null && this.#uids.has(row.resourceUid))) return;
+    if (!row || row === own) return;
+    const standing = standingOf(row, this.#uids);
+    if (standing === 'followed') return;
     const name = formatAddress(address);
-    if (row.managedBy === 'login')
-      this.#fault(wanted, path, `${name} is an account that a login in development mode made`);
-    else if (row.managedBy === 'nobody')
-      this.#fault(wanted, path, `${name} is an account here that follows no resource`);
-    else {
+    if (standing === 'kept') {
+      this.#fault(wanted, path, 'AddressConflict', `${name} is an address of Mailbox ${row.resourceName}`);
+    } else if (row.managedBy === 'login') {
+      const message = `${name} is an account that a login in development mode made`;
+      this.#fault(wanted, path, 'UnmanagedRowExists', message);
+    } else if (row.managedBy === 'nobody') {
+      this.#fault(wanted, path, 'UnmanagedRowExists', `${name} is an account here that follows no resource`);
+    } else {
       const how =
         'its mail is kept; put the Mailbox back with deletionPolicy: Delete and remove it again to be rid of it';
-      this.#fault(wanted, path, `${name} is the address of the deleted Mailbox ${row.resourceName}; ${how}`);
+      const message = `${name} is the address of the deleted Mailbox ${row.resourceName}; ${how}`;
+      this.#fault(wanted, path, 'AddressConflict', message);
     }
+  }
+
+  /** Another account that the plan does not touch has the mailbox's own address as a further one. */
+  #freeOfFixed(wanted: WantedAccount, own: ObservedAccount | null): void {
+    const row = this.#fixed.get(addressKey(wanted));
+    if (!row || row === own) return;
+    const who = row.resourceName === null ? 'an account that follows no resource' : `Mailbox ${row.resourceName}`;
+    const message = `${formatAddress(wanted)} is a further address of ${who}`;
+    this.#fault(wanted, ['spec', 'address'], 'AddressConflict', message);
   }
 
   /** An alias stands where an account wants an address: one whose resource is gone makes room. */
   #freeOfAlias(wanted: WantedAccount, address: Named, path: Path): void {
     const row = this.#aliases.get(addressKey(address));
-    if (!row || (row.resourceUid !== null && this.#uids.has(row.resourceUid))) return;
-    if (row.managedBy === 'reconciler' && (row.isRetained || row.deletionPolicy !== 'Orphan'))
-      this.droppedAliases.add(row);
-    else this.#fault(wanted, path, `${formatAddress(address)} is an alias here that follows no resource`);
+    if (!row) return;
+    const standing = standingOf(row, this.#uids);
+    const name = formatAddress(address);
+    if (standing === 'gone') this.droppedAliases.add(row);
+    else if (standing === 'kept') {
+      this.#fault(wanted, path, 'AddressConflict', `${name} is the address of MailAlias ${row.resourceName}`);
+    } else if (standing === 'loose') {
+      this.#fault(wanted, path, 'UnmanagedRowExists', `${name} is an alias here that follows no resource`);
+    }
   }
 
-  #fault(wanted: Wanted, path: Path, message: string): void {
-    this.faults.push(faultAt(wanted.at(path), message));
+  #fault(wanted: Wanted, path: Path, reason: FaultReason, message: string): void {
+    this.faults.push(resourceFault(wanted.ref, wanted.at(path), reason, message));
   }
 }
-
-type Path = readonly (string | number)[];

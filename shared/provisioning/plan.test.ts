@@ -2,11 +2,13 @@ import { describe, expect, test } from 'vitest';
 import type { AccountId } from '#shared/base/ids.ts';
 import { canonicalAddress, parseAddress } from '#shared/text/address.ts';
 import { resourceUid } from './identity.ts';
-import { formatFault, parseManifests } from './manifest.ts';
-import type { ObservedAccount, ObservedDirectory, ObservedDomain } from './observed.ts';
+import { formatFault } from './fault.ts';
+import { parseManifests } from './manifest.ts';
+import type { ObservedAccount, ObservedDirectory } from './observed.ts';
 import { planDirectory } from './plan.ts';
 import type { Action } from './plan.ts';
-import { addressKey, wantedDirectory } from './wanted.ts';
+import { applyToModel } from '../../test/harness/directory-model.ts';
+import { wantedDirectory } from './build-wanted.ts';
 import type { Named, WantedDirectory } from './wanted.ts';
 
 const nothing: ObservedDirectory = { domains: [], accounts: [], aliases: [], routes: [] };
@@ -26,7 +28,7 @@ const adopt = ', annotations: {postrider.dev/adopt: "true"}';
 
 function want(...texts: string[]): { wanted: WantedDirectory; faults: readonly string[] } {
   const { resources, faults } = parseManifests([{ name: 'm.yaml', text: texts.join('') }]);
-  const result = wantedDirectory(resources, faults.length === 0);
+  const result = wantedDirectory(resources, { kind: 'folder', isComplete: faults.length === 0 });
   return { wanted: result.wanted, faults: [...faults, ...result.faults].map(formatFault) };
 }
 
@@ -40,116 +42,10 @@ function run(
   return { actions: plan.actions, faults: plan.faults.map(formatFault) };
 }
 
-/** The directory as it is after all actions were done: what apply.ts does in SQL, on plain values. */
-function after(observed: ObservedDirectory, actions: readonly Action[]): ObservedDirectory {
-  let { domains, accounts, aliases } = observed;
-  const change = <Row extends { id: bigint }>(rows: readonly Row[], id: bigint, to: Partial<Row>): readonly Row[] =>
-    rows.map((row) => (row.id === id ? { ...row, ...to } : row));
-  const nextId = (): bigint => BigInt(1 + domains.length + accounts.length + aliases.length);
-  const released = { managedBy: 'nobody', resourceUid: null, resourceName: null } as const;
-  for (const action of actions) {
-    switch (action.do) {
-      case 'purge-account':
-        accounts = accounts.filter(({ id }) => id !== action.id);
-        break;
-      case 'delete-alias':
-        aliases = aliases.filter(({ id }) => id !== action.id);
-        break;
-      case 'delete-domain':
-        domains = domains.filter(({ id }) => id !== action.id);
-        break;
-      case 'remove-address':
-        accounts = accounts.map((row) => ({
-          ...row,
-          aliases: row.aliases.filter((each) => addressKey(each) !== addressKey(action.address)),
-        }));
-        break;
-      case 'add-address':
-        accounts = accounts.map((row) =>
-          addressKey(row) === addressKey(action.owner) ? { ...row, aliases: [...row.aliases, action.address] } : row,
-        );
-        break;
-      case 'remove-domain-name':
-        domains = domains.map((row) => ({
-          ...row,
-          aliasDomains: row.aliasDomains.filter((name) => name !== action.name),
-        }));
-        break;
-      case 'add-domain-name':
-        domains = domains.map((row) =>
-          row.name === action.domain ? { ...row, aliasDomains: [...row.aliasDomains, action.name] } : row,
-        );
-        break;
-      case 'retire-account':
-        accounts = change(accounts, action.id, { isRetained: true });
-        break;
-      case 'retire-alias':
-        aliases = change(aliases, action.id, { isRetained: true });
-        break;
-      case 'retire-domain':
-        domains = change(domains, action.id, { isRetained: true });
-        break;
-      case 'release':
-        if (action.table === 'account') accounts = change(accounts, action.id, released);
-        else if (action.table === 'alias') aliases = change(aliases, action.id, released);
-        else domains = change(domains, action.id, released);
-        break;
-      case 'put-domain': {
-        const { uid, aliasDomains, ...rest } = action.domain;
-        const row: ObservedDomain = {
-          id: nextId(),
-          aliasDomains: [],
-          isRetained: false,
-          managedBy: 'reconciler',
-          ...rest,
-          resourceUid: uid,
-        };
-        domains =
-          action.id === null
-            ? [...domains, row]
-            : change(domains, action.id, {
-                ...row,
-                id: action.id,
-                aliasDomains: domains.find(({ id }) => id === action.id)?.aliasDomains ?? aliasDomains,
-              });
-        break;
-      }
-      case 'put-account': {
-        const { uid, password: _, aliases: __, ...rest } = action.account;
-        const put = {
-          ...rest,
-          resourceUid: uid,
-          isRetained: false,
-          managedBy: 'reconciler',
-          isPurgeDue: false,
-        } as const;
-        const row: ObservedAccount = { ...put, id: nextId() as AccountId, aliases: [], password: 'none' };
-        accounts = action.id === null ? [...accounts, row] : change(accounts, action.id, put);
-        break;
-      }
-      case 'put-alias': {
-        const { uid, ...rest } = action.alias;
-        const put = { ...rest, resourceUid: uid, isRetained: false, managedBy: 'reconciler' } as const;
-        aliases = action.id === null ? [...aliases, { ...put, id: nextId() }] : change(aliases, action.id, put);
-        break;
-      }
-      case 'put-route':
-      case 'delete-route':
-        throw new Error('no MailRoute is in these tests');
-      case 'set-password':
-        accounts = accounts.map((row) =>
-          addressKey(row) === addressKey(action.account) ? { ...row, password: 'same' } : row,
-        );
-        break;
-    }
-  }
-  return { domains, accounts, aliases, routes: [] };
-}
-
 function apply(observed: ObservedDirectory, ...texts: string[]): ObservedDirectory {
   const { actions, faults } = run(observed, ...texts);
   expect(faults).toEqual([]);
-  const result = after(observed, actions);
+  const result = applyToModel(observed, actions);
   expect(run(result, ...texts)).toEqual({ actions: [], faults: [] });
   return result;
 }
@@ -182,7 +78,10 @@ function account(address: string, more: Partial<ObservedAccount> = {}): Observed
     suspended: false,
     graceSeconds: 0,
     isPurgeDue: false,
+    hasOwnAddress: true,
     aliases: [],
+    limits: { messagesPerHour: null, messagesPerDay: null, newRecipientsPerDay: null, recipientsPerMessage: null },
+    savesSent: false,
     password: 'none',
     ...more,
   };
@@ -277,8 +176,8 @@ describe('a resource that is gone', () => {
     const made = apply(nothing, org, mailbox('Retain'));
     const { actions } = run(made, org);
     expect(actions).toEqual([
-      { do: 'remove-address', address: named('b@example.org') },
-      { do: 'retire-account', id: made.accounts[0]?.id, purgeAfterSeconds: null },
+      { do: 'remove-address', address: named('b@example.org'), uid: made.accounts[0]?.resourceUid },
+      { do: 'retire-account', id: made.accounts[0]?.id, uid: made.accounts[0]?.resourceUid, purgeAfterSeconds: null },
     ]);
     const retained = apply(made, org);
     const back = apply(retained, org, mailbox('Retain'));
@@ -491,7 +390,7 @@ describe('faults, with their places', () => {
   test('a domain without a postmaster is worth a notice', () => {
     const noticesOf = (...texts: string[]): readonly string[] => {
       const { resources } = parseManifests([{ name: 'm.yaml', text: texts.join('') }]);
-      return wantedDirectory(resources, true).notices.map(formatFault);
+      return wantedDirectory(resources, { kind: 'folder', isComplete: true }).notices.map(formatFault);
     };
     expect(noticesOf(org, bob)).toEqual([
       'm.yaml:4:8: nobody gets mail for postmaster@example.org, as RFC 5321 section 4.5.1 asks; make it an alias',
@@ -506,6 +405,6 @@ describe('faults, with their places', () => {
       { name: 'm.yaml', text: `${resource('MailDomain', 'org', '{domain: X}')}${alice}${bob}` },
     ]);
     expect(faults).toHaveLength(1);
-    expect(wantedDirectory(resources, false).faults).toEqual([]);
+    expect(wantedDirectory(resources, { kind: 'folder', isComplete: false }).faults).toEqual([]);
   });
 });

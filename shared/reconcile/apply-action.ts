@@ -64,7 +64,13 @@ export async function applyAction(action: Action, { tx, keyring, passwords }: Ap
         .execute();
       return;
     case 'add-address':
-      await addAddress(tx, action.address, { account_id: await accountIdOf(tx, action.owner) });
+      await addAddress(
+        tx,
+        action.address,
+        action.of === 'account'
+          ? { account_id: await accountIdOf(tx, action.owner) }
+          : { alias_id: await aliasIdOf(tx, action.owner) },
+      );
       return;
     case 'set-password': {
       const made = passwords.get(action.account.uid);
@@ -257,6 +263,16 @@ function domainId(name: string) {
 async function accountIdOf(tx: Kysely<Database>, { domain, localPart }: Named): Promise<AccountId> {
   const { id } = await tx
     .selectFrom('account')
+    .select('id')
+    .where('domain_id', '=', domainId(domain))
+    .where('local_part', '=', localPart)
+    .executeTakeFirstOrThrow();
+  return id;
+}
+
+async function aliasIdOf(tx: Kysely<Database>, { domain, localPart }: Named): Promise<bigint> {
+  const { id } = await tx
+    .selectFrom('alias')
     .select('id')
     .where('domain_id', '=', domainId(domain))
     .where('local_part', '=', localPart)

@@ -10,7 +10,7 @@ import type {
   ObservedDomain,
 } from '#shared/provisioning/observed.ts';
 import type { ObservedRoute } from '#shared/provisioning/mail-route-plan.ts';
-import type { Named } from '#shared/provisioning/wanted.ts';
+import type { Named, SendingLimits } from '#shared/provisioning/wanted.ts';
 
 /** An account's primary credential, as far as it is needed to know its password again. */
 export type StoredCredential = SealedCredential & TaggedCredential & { readonly secret_tag: Buffer | null };
@@ -28,10 +28,13 @@ export type StoredDirectory = {
 };
 
 export async function readDirectory(db: Kysely<Database>): Promise<StoredDirectory> {
+  const domains = await readDomains(db);
+  const names = new Map(domains.map(({ id, name }) => [id, name]));
+  const book = await readAddresses(db, names);
   return {
-    domains: await readDomains(db),
-    accounts: await readAccounts(db),
-    aliases: await readAliases(db),
+    domains,
+    accounts: await readAccounts(db, names, book),
+    aliases: await readAliases(db, names, book),
     routes: await readRoutes(db),
     credentials: await readCredentials(db),
   };
@@ -69,6 +72,7 @@ async function readDomains(db: Kysely<Database>): Promise<readonly ObservedDomai
     managed(row, {
       id: row.id,
       name: row.name,
+      hasOwnName: (names.get(row.id) ?? []).includes(row.name),
       aliasDomains: (names.get(row.id) ?? []).filter((name) => name !== row.name),
       subaddressDelimiter: row.subaddress_delimiter,
       catchAll:
@@ -76,52 +80,97 @@ async function readDomains(db: Kysely<Database>): Promise<readonly ObservedDomai
           ? { localPart: row.catch_all_local, domain: row.catch_all_domain }
           : null,
       suspended: row.suspended,
+      limits: limitsOf(row),
+      dkim: {
+        algorithms: row.dkim_algorithms,
+        rotationSeconds: row.dkim_rotation_seconds === null ? null : Number(row.dkim_rotation_seconds),
+        overlapSeconds: row.dkim_overlap_seconds === null ? null : Number(row.dkim_overlap_seconds),
+      },
     }),
   );
 }
 
-async function readAccounts(db: Kysely<Database>): Promise<StoredDirectory['accounts']> {
-  const addresses = group(
-    await db
-      .selectFrom('address')
-      .innerJoin('domain', 'domain.id', 'address.domain_id')
-      .innerJoin('account', 'account.id', 'address.account_id')
-      .select(['account.id', 'address.local_part as localPart', 'domain.name as domain'])
-      .where((eb) =>
-        eb.or([
-          eb('address.local_part', '<>', eb.ref('account.local_part')),
-          eb('address.domain_id', '<>', eb.ref('account.domain_id')),
-        ]),
-      )
-      .orderBy('domain.name')
-      .orderBy('address.local_part')
-      .execute(),
-    ({ id }) => id,
-    ({ localPart, domain }): Named => ({ localPart, domain }),
-  );
+type Addresses = { readonly hasOwn: boolean; readonly further: readonly Named[] };
+
+/** What `address` has of each account and each alias. */
+type AddressBook = {
+  readonly ofAccount: (id: AccountId, own: Named) => Addresses;
+  readonly ofAlias: (id: bigint, own: Named) => Addresses;
+};
+
+async function readAddresses(db: Kysely<Database>, domains: ReadonlyMap<bigint, string>): Promise<AddressBook> {
+  const rows = await db
+    .selectFrom('address')
+    .select(['domain_id', 'local_part', 'account_id', 'alias_id'])
+    .orderBy('domain_id')
+    .orderBy('local_part')
+    .execute();
+  const accounts = new Map<AccountId | null, Named[]>();
+  const aliases = new Map<bigint | null, Named[]>();
+  for (const row of rows) {
+    const named = { localPart: row.local_part, domain: domains.get(row.domain_id) ?? '' };
+    append(accounts, row.account_id, named);
+    append(aliases, row.alias_id, named);
+  }
+  const pick = (all: readonly Named[], own: Named): Addresses => {
+    const further = all.filter(({ localPart, domain }) => localPart !== own.localPart || domain !== own.domain);
+    return { hasOwn: further.length < all.length, further };
+  };
+  return {
+    ofAccount: (id, own) => pick(accounts.get(id) ?? [], own),
+    ofAlias: (id, own) => pick(aliases.get(id) ?? [], own),
+  };
+}
+
+async function readAccounts(
+  db: Kysely<Database>,
+  domains: ReadonlyMap<bigint, string>,
+  book: AddressBook,
+): Promise<StoredDirectory['accounts']> {
   const rows = await db
     .selectFrom('account')
-    .innerJoin('domain', 'domain.id', 'account.domain_id')
-    .selectAll('account')
-    .select(['domain.name as domain', sql<boolean>`coalesce(account.purge_after <= now(), false)`.as('is_purge_due')])
-    .orderBy('account.id')
+    .select([
+      'id',
+      'domain_id',
+      'local_part',
+      ...managedColumns,
+      'display_name',
+      'quota_bytes',
+      'suspended',
+      'deletion_grace_seconds',
+      'messages_per_hour',
+      'messages_per_day',
+      'new_recipients_per_day',
+      'recipients_per_message',
+      'saves_sent',
+      sql<boolean>`coalesce(purge_after <= now(), false)`.as('is_purge_due'),
+    ])
+    .orderBy('id')
     .execute();
-  return rows.map((row) =>
-    managed(row, {
+  return rows.map((row) => {
+    const own = { domain: domains.get(row.domain_id) ?? '', localPart: row.local_part };
+    const { hasOwn, further } = book.ofAccount(row.id, own);
+    return managed(row, {
       id: row.id,
-      domain: row.domain,
-      localPart: row.local_part,
+      ...own,
       displayName: row.display_name,
       quotaBytes: row.quota_bytes,
       suspended: row.suspended,
       graceSeconds: Number(row.deletion_grace_seconds),
       isPurgeDue: row.is_purge_due,
-      aliases: addresses.get(row.id) ?? [],
-    }),
-  );
+      hasOwnAddress: hasOwn,
+      aliases: further,
+      limits: { ...limitsOf(row), recipientsPerMessage: row.recipients_per_message },
+      savesSent: row.saves_sent,
+    });
+  });
 }
 
-async function readAliases(db: Kysely<Database>): Promise<readonly ObservedAlias[]> {
+async function readAliases(
+  db: Kysely<Database>,
+  domains: ReadonlyMap<bigint, string>,
+  book: AddressBook,
+): Promise<readonly ObservedAlias[]> {
   const members = group(
     await db.selectFrom('alias_member').selectAll().orderBy('domain_name').orderBy('local_part').execute(),
     ({ alias_id }) => alias_id,
@@ -129,19 +178,19 @@ async function readAliases(db: Kysely<Database>): Promise<readonly ObservedAlias
   );
   const rows = await db
     .selectFrom('alias')
-    .innerJoin('domain', 'domain.id', 'alias.domain_id')
-    .selectAll('alias')
-    .select('domain.name as domain')
-    .orderBy('alias.id')
+    .select(['id', 'domain_id', 'local_part', ...managedColumns, 'send_as'])
+    .orderBy('id')
     .execute();
-  return rows.map((row) =>
-    managed(row, {
+  return rows.map((row) => {
+    const own = { domain: domains.get(row.domain_id) ?? '', localPart: row.local_part };
+    return managed(row, {
       id: row.id,
-      domain: row.domain,
-      localPart: row.local_part,
+      ...own,
+      hasOwnAddress: book.ofAlias(row.id, own).hasOwn,
       members: members.get(row.id) ?? [],
-    }),
-  );
+      sendAs: row.send_as,
+    });
+  });
 }
 
 async function readRoutes(db: Kysely<Database>): Promise<readonly StoredRoute[]> {
@@ -168,6 +217,29 @@ async function readCredentials(db: Kysely<Database>): Promise<ReadonlyMap<Accoun
     .orderBy('account_id')
     .execute();
   return new Map(rows.map((row) => [row.account_id, row]));
+}
+
+const managedColumns = [
+  'resource_uid',
+  'resource_name',
+  'deletion_policy',
+  'retained_at',
+  'managed_by',
+  'spec_hash',
+] as const;
+
+type LimitColumns = {
+  readonly messages_per_hour: number | null;
+  readonly messages_per_day: number | null;
+  readonly new_recipients_per_day: number | null;
+};
+
+function limitsOf(row: LimitColumns): SendingLimits {
+  return {
+    messagesPerHour: row.messages_per_hour,
+    messagesPerDay: row.messages_per_day,
+    newRecipientsPerDay: row.new_recipients_per_day,
+  };
 }
 
 type ManagedColumns<By> = {
@@ -197,10 +269,12 @@ function group<Row, Key, Value>(
   value: (row: Row) => Value,
 ): ReadonlyMap<Key, readonly Value[]> {
   const groups = new Map<Key, Value[]>();
-  for (const row of rows) {
-    const values = groups.get(key(row));
-    if (values) values.push(value(row));
-    else groups.set(key(row), [value(row)]);
-  }
+  for (const row of rows) append(groups, key(row), value(row));
   return groups;
+}
+
+function append<Key, Value>(groups: Map<Key, Value[]>, key: Key, value: Value): void {
+  const values = groups.get(key);
+  if (values) values.push(value);
+  else groups.set(key, [value]);
 }
