@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../test/harness/database.ts';
@@ -55,6 +58,32 @@ test('idle connections that the server ended are replaced', async () => {
   await expect.poll(() => errors.length, { timeout: 5000 }).toBeGreaterThan(0);
   const { rows } = await sql`select 1 as one`.execute(database.db);
   expect(rows).toEqual([{ one: 1 }]);
+});
+
+test('a URL in a file is read again for each new connection; one that is missing for a moment stays as it was', async () => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'postrider-url-'));
+  const urlFile = path.join(folder, 'url');
+  // Passwords are not asked for here, so the user is what changes.
+  const roles = ['first', 'second'].map((name) => `${name}_${process.pid}`);
+  const urlOf = (role: string): string => Object.assign(new URL(server.url), { username: role }).toString();
+  const [first = '', second = ''] = roles;
+  for (const role of roles) await sql`create role ${sql.id(role)} login`.execute(database.db);
+  await writeFile(urlFile, urlOf(first));
+  {
+    await using rotated = createDatabase({ url: urlOf(first), urlFile, applicationName: 'rotated' });
+    const who = async () => (await sql<{ who: string }>`select current_user as who`.execute(rotated.db)).rows[0]?.who;
+    expect(await who()).toBe(first);
+    await writeFile(urlFile, `${urlOf(second)}\n`);
+    expect(await who()).toBe(first);
+    await endConnections('rotated');
+    await expect.poll(() => who().catch(() => 'connection lost')).toBe(second);
+    await rm(urlFile);
+    const client = await rotated.connect('beside');
+    expect((await client.query('select current_user as who')).rows).toEqual([{ who: second }]);
+    await client.end();
+  }
+  for (const role of roles) await sql`drop role ${sql.id(role)}`.execute(database.db);
+  await rm(folder, { recursive: true });
 });
 
 test('a connection that is lost inside a transaction fails it and nothing else', async () => {

@@ -2,6 +2,7 @@
  * The database's connections: a pool behind Kysely, and single connections for what needs one of its own.
  * Decided here for all of them: names, timeouts, and how values become JavaScript (int8 is bigint, date is text).
  */
+import { readFileSync } from 'node:fs';
 import { Kysely, PostgresDialect, type CompiledQuery, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
 import { copyOut, isCopyOut } from './copy-out.ts';
@@ -10,6 +11,11 @@ import type { Database } from './schema.ts';
 export type DatabaseOptions = {
   /** postgres://user@host/name; a folder with a Unix socket as `?host=/folder`. */
   readonly url: string;
+  /**
+   * A file that has such a URL too. It is read again for each new connection, so that a password can be rotated while
+   * we run; connections that are open stay.
+   */
+  readonly urlFile?: string | null;
   /** Seen in pg_stat_activity. */
   readonly applicationName?: string;
   /** Connections of the pool; those of `connect` come on top. */
@@ -52,8 +58,8 @@ const types: pg.CustomTypesConfig = { getTypeParser };
 export function createDatabase(options: DatabaseOptions): PostgresDatabase {
   const name = options.applicationName ?? 'postrider';
   const onConnectionError = options.onConnectionError ?? (() => undefined);
+  const currentUrl = urlReader(options);
   const config: pg.ClientConfig = {
-    connectionString: options.url,
     types,
     keepAlive: true,
     keepAliveInitialDelayMillis: 30_000,
@@ -67,6 +73,8 @@ export function createDatabase(options: DatabaseOptions): PostgresDatabase {
     options: formatSettings({ ...defaultSettings, plan_cache_mode: 'force_generic_plan' }),
     max: options.maxConnections ?? 10,
   });
+  // The pool makes each client from its options.
+  Object.defineProperty(pool.options, 'connectionString', { get: currentUrl, enumerable: true });
   pool.on('error', onConnectionError);
   // The pool listens to its idle connections only; an error of one in use must not end the process either.
   pool.on('connect', (client) => client.on('error', onConnectionError));
@@ -85,6 +93,7 @@ export function createDatabase(options: DatabaseOptions): PostgresDatabase {
     async connect(purpose, settings = {}) {
       const client = new pg.Client({
         ...config,
+        connectionString: currentUrl(),
         application_name: `${name} ${purpose}`,
         options: formatSettings({ ...defaultSettings, ...settings }),
       });
@@ -93,6 +102,20 @@ export function createDatabase(options: DatabaseOptions): PostgresDatabase {
       return client;
     },
     [Symbol.asyncDispose]: () => db.destroy(),
+  };
+}
+
+/** The URL in force now; what it was while the file can't be read, as when it is being replaced. */
+function urlReader({ url, urlFile }: DatabaseOptions): () => string {
+  if (urlFile === undefined || urlFile === null) return () => url;
+  let known = url;
+  return () => {
+    try {
+      known = readFileSync(urlFile, 'utf8').trim() || known;
+    } catch {
+      // Tried again with the next connection.
+    }
+    return known;
   };
 }
 
