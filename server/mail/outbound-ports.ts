@@ -218,6 +218,8 @@ export type Attempt = {
 export interface TransportLane extends AsyncDisposable {
   /** One outcome for each recipient. Rejects only for a bug: then all are tried again later. */
   attempt(attempt: Attempt): Promise<AttemptResult>;
+  /** It has a connection that the next message can go over. */
+  readonly isOpen: boolean;
   /** Closes the connection; the lane's place at the next hop is given to others only when this has resolved. */
   [Symbol.asyncDispose](): Promise<void>;
 }

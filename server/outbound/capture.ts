@@ -12,6 +12,7 @@ const captureLane: TransportLane = {
       outcomes: recipients.map(({ id }) => ({ recipientId: id, kind: 'captured', facts })),
       pace: { kind: 'good' },
     }),
+  isOpen: false,
   [Symbol.asyncDispose]: () => Promise.resolve(),
 };
 

@@ -15,6 +15,7 @@ import {
   type TransportLane,
 } from '#server/mail/outbound-ports.ts';
 import type { InHand, LaneBatch, LaneReport, QueueLane, Settlement } from '#server/mail/outbound-queue.ts';
+import type { IdleLanes } from './idle-lanes.ts';
 import { fail, failureBefore, judge, wantsDelayNotice, type Judgement } from './judge.ts';
 import type { Ledger } from './ledger.ts';
 import type { NoticeDesk } from './notice-desk.ts';
@@ -41,11 +42,14 @@ export type LaneControl = {
   /** What is under way is cut off. */
   readonly abort: AbortSignal;
   readonly isLeaseValid: () => boolean;
+  readonly idle: IdleLanes;
 };
 
 /** Others wait for the place, and what the next hop said is written when it is given back. */
 const maxLaneMs = 10_000;
 const maxRecipients = 100;
+/** How long a connection waits for more. */
+const lingerMs = 2_000;
 
 /** Never rejects. */
 export async function runLane(first: LaneBatch, services: LaneServices, control: LaneControl): Promise<void> {
@@ -83,7 +87,7 @@ class LaneRun {
         this.#lane = batch.lane;
         await this.#workOff(batch.inHand);
         const isOver = this.#isResting || this.#lane.perMinute !== null || clock.monotonicMs() > end;
-        batch = isOver ? null : await this.#next();
+        batch = isOver ? null : await this.#next(end);
       }
       isSettled = true;
     } finally {
@@ -102,9 +106,14 @@ class LaneRun {
     );
   }
 
-  async #next(): Promise<LaneBatch | null> {
+  /** Waits for more, but not beyond the lane's `end`, by the monotonic clock. */
+  async #next(end: number): Promise<LaneBatch | null> {
+    const { clock, ledger } = this.#services;
+    const { idle, stopping } = this.#control;
     try {
-      return await this.#services.ledger.next(this.#lane);
+      const batch = await ledger.next(this.#lane);
+      if (batch !== null || !this.#transport.isOpen) return batch;
+      return await idle.wait(this.#lane, Math.min(lingerMs, end - clock.monotonicMs()), stopping);
     } catch (error) {
       // The lane is given back; should the batch be in hand all the same, the ledger finds it.
       if (error instanceof MailError) return null;

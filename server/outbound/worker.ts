@@ -8,6 +8,7 @@ import { MailError } from '#server/mail/mail-error.ts';
 import type { Notices, QueueAdministration } from '#server/mail/outbound-ports.ts';
 import type { LaneBatch, OutboundQueue } from '#server/mail/outbound-queue.ts';
 import type { RecipientDirectory } from '#server/mail/ports.ts';
+import { IdleLanes } from './idle-lanes.ts';
 import { runLane, type LaneControl, type LaneServices } from './lane-run.ts';
 import { Lease } from './lease.ts';
 import { Ledger } from './ledger.ts';
@@ -139,6 +140,7 @@ export class OutboundWorker {
         stopping: AbortSignal.any([this.#stopping.signal, lease.lost]),
         abort: AbortSignal.any([this.#cutting.signal, lease.lost]),
         isLeaseValid: () => lease.isValid(),
+        idle: new IdleLanes((lane) => ledger.next(lane)),
       },
     };
   }
@@ -148,6 +150,8 @@ export class OutboundWorker {
     const { lease, lanes, control } = shift;
     while (!control.stopping.aborted) {
       const woken = this.#woken();
+      // Open connections first: what they take needs no other.
+      await control.idle.offer();
       const free = Math.min(maxLanes - lanes.size, lanesPerClaim);
       let claimed = 0;
       if (free > 0 && lease.isValid()) {
@@ -161,7 +165,10 @@ export class OutboundWorker {
         }
       }
       // As many as were asked for: there may be more.
-      if (free > 0 && claimed === free) continue;
+      if (claimed === free) {
+        control.idle.release(lanesPerClaim - free);
+        if (free > 0) continue;
+      }
       await Promise.race([woken, this.#pause(pollMs, control.stopping)]);
     }
   }

@@ -55,6 +55,10 @@ export class RouteLane implements TransportLane {
     this.#route = route;
   }
 
+  get isOpen(): boolean {
+    return this.#open?.session.isUsable === true && this.#open.messages < maxMessages;
+  }
+
   async attempt(attempt: Attempt): Promise<AttemptResult> {
     clearTimeout(this.#idle);
     try {
@@ -194,8 +198,7 @@ export class RouteLane implements TransportLane {
   async #overOpenSession(attempt: Attempt, elapsed: () => number): Promise<AttemptResult | null> {
     const open = this.#open;
     if (!open) return null;
-    const isFitting = open.session.isUsable && open.messages < maxMessages && this.#route() !== null;
-    if (!isFitting || !meetsRequireTls(attempt, open)) {
+    if (!this.isOpen || this.#route() === null || !meetsRequireTls(attempt, open)) {
       await this.#close();
       return null;
     }

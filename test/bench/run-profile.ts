@@ -37,6 +37,7 @@ process.env['PROFILE_FILE'] = profileFile;
 
 await using started = await startServers(new Set(['postrider']), (text) => console.error(text), {
   nodeArgs: ['--import', new URL('profile-hook.ts', import.meta.url).href],
+  withSinks: row.servers.includes('postfix-opendkim'),
 });
 const bench = started.bench(process.env['QUICK'] === '1');
 await Promise.race([profile(bench), stopping.promise]);

@@ -20,10 +20,17 @@ export type Started = AsyncDisposable & {
   bench(isQuick: boolean): Bench;
 };
 
+export type StartOptions = {
+  /** Arguments of node, for our server's profiles. */
+  readonly nodeArgs?: readonly string[];
+  /** Whether mail goes out to anybody; as the servers need it, unless told. */
+  readonly withSinks?: boolean;
+};
+
 export async function startServers(
   wanted: ReadonlySet<ServerName>,
   say: (text: string) => void,
-  postrider: { readonly nodeArgs?: readonly string[] } = {},
+  { nodeArgs = [], withSinks = wanted.has('postfix-opendkim') }: StartOptions = {},
 ): Promise<Started> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(path.join(os.tmpdir(), 'postrider-bench-'));
@@ -39,10 +46,10 @@ export async function startServers(
     await mkdir(own);
     for (const server of await begin(own)) servers.set(server.name, server);
   };
-  const sinks = wanted.has('postfix-opendkim') ? stack.use(await Sinks.start(certificate)).ports : undefined;
+  const sinks = withSinks ? stack.use(await Sinks.start(certificate)).ports : undefined;
   if (wanted.has('postrider')) {
     await start('postrider', async (own) => [
-      stack.use(await Postrider.start({ folder: own, certificate, sinks, ...postrider })),
+      stack.use(await Postrider.start({ folder: own, certificate, sinks, nodeArgs })),
     ]);
   }
   if (wanted.has('empty-loop')) await start('empty-loop', async (own) => [stack.use(await startEmptyLoop(own))]);
