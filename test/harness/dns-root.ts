@@ -18,8 +18,6 @@ export type DnsRootOptions = {
   readonly records: readonly string[];
   /** Of the zone `insecure.` */
   readonly insecure?: readonly string[];
-  /** Unbound keeps nothing, so that it soon sees what is published. */
-  readonly keepsNothing?: true;
 };
 
 export class DnsRoot implements AsyncDisposable {
@@ -37,7 +35,7 @@ export class DnsRoot implements AsyncDisposable {
     this.blind = { address: '127.0.0.1', port: ports.knot };
   }
 
-  static async start({ records, insecure = [], keepsNothing }: DnsRootOptions): Promise<DnsRoot> {
+  static async start({ records, insecure = [] }: DnsRootOptions): Promise<DnsRoot> {
     const folder = await mkdtemp(path.join(tmpdir(), 'postrider-dns-'));
     const [knotPort, unboundPort] = (await freePorts(2)) as [number, number];
     const children: Child[] = [];
@@ -59,10 +57,7 @@ export class DnsRoot implements AsyncDisposable {
       const anchor = (await keymgr('ds')).split('\n')[0] ?? '';
       children.push(child(folder, 'knot', '/usr/sbin/knotd', ['-c', path.join(folder, 'knot.conf')]));
       await children[0]?.ready(() => answers(knotPort));
-      await writeFile(
-        path.join(folder, 'unbound.conf'),
-        unboundConf({ folder, port: unboundPort, knotPort, anchor, keepsNothing: keepsNothing ?? false }),
-      );
+      await writeFile(path.join(folder, 'unbound.conf'), unboundConf({ folder, port: unboundPort, knotPort, anchor }));
       children.push(
         child(folder, 'unbound', '/usr/sbin/unbound', ['-d', '-p', '-c', path.join(folder, 'unbound.conf')]),
       );
@@ -78,17 +73,16 @@ export class DnsRoot implements AsyncDisposable {
     return createResolver({ servers: [server], clock: systemClock, timeoutsMs: [3_000] });
   }
 
-  /** The root has these records from now on instead of those before. */
+  /** The root has these records from now on instead of those before, and Unbound forgets what it knows. */
   async publish(records: readonly string[]): Promise<void> {
     await writeFile(path.join(this.#folder, 'root.zone'), zone(rootLines(records)));
-    const ran = await runProgram('/usr/sbin/knotc', [
-      '-c',
-      path.join(this.#folder, 'knot.conf'),
-      '--blocking',
-      'zone-reload',
-      '.',
-    ]);
-    if (ran.code !== 0) throw new Error(`knotc: ${ran.stderr}`);
+    await this.#control('/usr/sbin/knotc', 'knot.conf', ['--blocking', 'zone-reload', '.']);
+    await this.#control('/usr/sbin/unbound-control', 'unbound.conf', ['flush_zone', '.']);
+  }
+
+  async #control(program: string, conf: string, args: readonly string[]): Promise<void> {
+    const ran = await runProgram(program, ['-c', path.join(this.#folder, conf), ...args]);
+    if (ran.code !== 0) throw new Error(`${program}: ${ran.stderr}${ran.stdout}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -172,10 +166,9 @@ type UnboundOptions = {
   readonly port: number;
   readonly knotPort: number;
   readonly anchor: string;
-  readonly keepsNothing: boolean;
 };
 
-function unboundConf({ folder, port, knotPort, anchor, keepsNothing }: UnboundOptions): string {
+function unboundConf({ folder, port, knotPort, anchor }: UnboundOptions): string {
   const stub = (name: string): string => `stub-zone:\n  name: "${name}"\n  stub-addr: 127.0.0.1@${knotPort}\n`;
   return `server:
   username: ""
@@ -191,7 +184,9 @@ function unboundConf({ folder, port, knotPort, anchor, keepsNothing }: UnboundOp
   ede: yes
   trust-anchor: "${anchor}"
   module-config: "validator iterator"
-${keepsNothing ? '  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n  aggressive-nsec: no\n' : ''}remote-control:
-  control-enable: no
+remote-control:
+  control-enable: yes
+  control-interface: "${folder}/unbound.sock"
+  control-use-cert: no
 ${stub('.')}${stub('bogus.')}${stub('insecure.')}`;
 }
