@@ -133,22 +133,33 @@ export async function isPasswordOf(row: SealedCredential, keyring: Keyring, prep
  * new one where the file is missing. ProgramFault 78: there is none, or it doesn't open what the database holds.
  */
 export async function openKeyringOf(db: Kysely<Database>, file: string, mayCreate: boolean): Promise<Keyring> {
-  const samples = await sealedSamples(db);
-  const keyring = await openKeyring(file, mayCreate && samples.length === 0 ? 'create' : 'refuse');
-  for (const sample of samples) {
-    try {
-      openVerifier(sample, keyring);
-    } catch (cause) {
-      throw wrongKeyring(sample.seal_key_id, file, cause);
-    }
-  }
+  const keyring = await openKeyring(file, mayCreate && !(await isAnythingSealed(db)) ? 'create' : 'refuse');
+  await assertKeyringOf(db, keyring, file);
   return keyring;
 }
 
-function wrongKeyring(keyId: string, file: string, cause: unknown): ProgramFault {
+/** Whether a keyring was in use with this database before: a new one would open nothing of it. */
+export async function isAnythingSealed(db: Kysely<Database>): Promise<boolean> {
+  const { rows } = await sql<{ is_any: boolean }>`select exists (select from credential)
+    or exists (select from dkim_key) or exists (select from mail_route) as is_any`.execute(db);
+  return rows[0]?.is_any === true;
+}
+
+/** ProgramFault 78: it doesn't open what the database holds. `where` names the keyring. */
+export async function assertKeyringOf(db: Kysely<Database>, keyring: Keyring, where: string): Promise<void> {
+  for (const sample of await sealedSamples(db)) {
+    try {
+      openVerifier(sample, keyring);
+    } catch (cause) {
+      throw wrongKeyring(sample.seal_key_id, where, cause);
+    }
+  }
+}
+
+function wrongKeyring(keyId: string, where: string, cause: unknown): ProgramFault {
   return new ProgramFault(
     78,
-    `the keyring ${file} does not open what the database holds (key ${keyId})`,
+    `the keyring ${where} does not open what the database holds (key ${keyId})`,
     'Put back the keyring that was made together with this database; servers of one database have one keyring.',
     { cause },
   );

@@ -87,15 +87,26 @@ export function createKeyring(keys: ReadonlyMap<string, Buffer>, active: string)
  */
 export async function openKeyring(file: string, whenMissing: 'create' | 'refuse'): Promise<Keyring> {
   if (whenMissing === 'create' && (await isMissing(file))) await createKeyringFile(file);
-  const text = await readKeyringFile(file);
+  return parseKeyring(await readKeyringFile(file), file);
+}
+
+/** A keyring as text has it. `where` names it in the ProgramFault 78 that says that it is none. */
+export function parseKeyring(text: string, where: string): Keyring {
   try {
     const { active, keys } = keyringFile.parse(JSON.parse(text));
     return createKeyring(new Map(Object.entries(keys).map(([id, key]) => [id, Buffer.from(key, 'base64')])), active);
   } catch (cause) {
     // The cause may quote a key, so it is not told.
     const what = cause instanceof z.ZodError || cause instanceof SyntaxError ? 'is not a keyring' : 'lacks a key';
-    throw new ProgramFault(78, `${file} ${what}`, 'Put back the file as it was made; nothing else opens the database.');
+    throw new ProgramFault(78, `${where} ${what}`, 'Put it back as it was made; nothing else opens the database.');
   }
+}
+
+/** A keyring with one new key. */
+export function newKeyringText(): string {
+  const id = `k${randomBytes(4).toString('hex')}`;
+  const text = JSON.stringify({ active: id, keys: { [id]: randomBytes(keyBytes).toString('base64') } }, null, 2);
+  return `${text}\n`;
 }
 
 async function isMissing(file: string): Promise<boolean> {
@@ -133,7 +144,5 @@ function unreadable(file: string, cause: unknown): ProgramFault {
 
 /** Whoever comes second reads the first one's. */
 async function createKeyringFile(file: string): Promise<void> {
-  const id = `k${randomBytes(4).toString('hex')}`;
-  const text = JSON.stringify({ active: id, keys: { [id]: randomBytes(keyBytes).toString('base64') } }, null, 2);
-  await writeNewSecretFile(file, `${text}\n`);
+  await writeNewSecretFile(file, newKeyringText());
 }
