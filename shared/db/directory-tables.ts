@@ -34,6 +34,9 @@ type DomainTable = Managed<'reconciler' | 'nobody'> & {
   readonly dkim_algorithms: ColumnType<DkimAlgorithm[] | null>;
   readonly dkim_rotation_seconds: ColumnType<bigint | null>;
   readonly dkim_overlap_seconds: ColumnType<bigint | null>;
+  /** Of 0011-operator-rows.sql, as what follows. */
+  readonly max_message_bytes: ColumnType<bigint | null>;
+  readonly requires_inbound_tls: Generated<boolean>;
 };
 
 type DomainNameTable = {

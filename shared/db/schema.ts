@@ -2,6 +2,7 @@
 import type { DirectoryTables } from './directory-tables.ts';
 import type { DomainTables } from './domain-tables.ts';
 import type { MailTables } from './mail-tables.ts';
+import type { OperatorTables } from './operator-tables.ts';
 import type { OutboundTables } from './outbound-tables.ts';
 import type { RouteTables } from './route-tables.ts';
 import type { SendingTables } from './sending-tables.ts';
@@ -19,6 +20,7 @@ type SchemaStateTable = {
 export type Database = DirectoryTables &
   DomainTables &
   MailTables &
+  OperatorTables &
   OutboundTables &
   RouteTables &
   SendingTables & { readonly schema_state: SchemaStateTable };
