@@ -25,6 +25,7 @@ check: node_modules/.package-lock.json ## Types, lint, format, layers, import ci
 	$(NODE) tools/check-layers.ts
 	$(NODE) tools/check-requirements.ts
 	$(NODE) tools/generate-docs.ts --check
+	$(NODE) tools/chart/generate.ts --check
 	$(NODE) tools/generate-api-types.ts --check
 	$(NODE) $(BIN)/knip
 
