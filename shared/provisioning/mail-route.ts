@@ -23,6 +23,10 @@ const egress = {
   socks: socks.optional(),
 };
 
+/** What the API server can check of a URL. */
+const httpUrl =
+  /^https?:\/\/(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?(?:[/?#][!-~]*)?$/;
+
 const base = {
   priority: z.int('must be a whole number').min(0).max(1_000_000).default(0),
   weight: z.int('must be a whole number').min(1, 'must be 1 at least').max(1000).default(1),
@@ -86,7 +90,11 @@ const target = z.discriminatedUnion(
     z.strictObject({
       type: z.literal('HTTP'),
       ...base,
-      url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
+      url: z
+        .string('must be an http or https URL')
+        .regex(httpUrl, { error: 'must be an http or https URL, without a user', abort: true })
+        .max(2048)
+        .refine((text) => URL.canParse(text), 'must be an http or https URL'),
       signingSecretRef: z.strictObject({ name: objectName, key: z.string().min(1).max(253).default('key') }).optional(),
     }),
     z.strictObject({ type: z.literal('Capture'), ...base }),
