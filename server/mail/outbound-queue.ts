@@ -25,6 +25,8 @@ export type InHand = {
   readonly expiresAt: Date;
   /** The administrator wants it gone, and the sender to hear of it or not. */
   readonly wanted: 'cancel' | 'cancel-quietly' | null;
+  /** Where its row lies; the store's. */
+  readonly place: number;
 };
 
 /** A place at a next hop. */

@@ -3,11 +3,10 @@
  * into hexadecimal. Layout: dimensions, has-null, element type, length, lower bound, then each element as
  * its length (-1: null) and bytes.
  */
+import { epochMs, tidBytes } from './binary-value.ts';
 
-const typeId = { bool: 16, bytea: 17, int8: 20, int4: 23, text: 25, timestamptz: 1184 } as const;
+const typeId = { bool: 16, bytea: 17, int8: 20, int4: 23, text: 25, tid: 27, timestamptz: 1184 } as const;
 const headerBytes = 20;
-/** 2000-01-01, where Postgres counts microseconds from. */
-const epochMs = 946_684_800_000;
 
 export function byteaArray(items: readonly (Uint8Array | null)[]): Buffer {
   return encode(
@@ -51,6 +50,16 @@ export function boolArray(items: readonly (boolean | null)[]): Buffer {
     items,
     () => 1,
     (into, item, at) => into.writeUInt8(item ? 1 : 0, at),
+  );
+}
+
+/** As `readTid` gives them. */
+export function tidArray(items: readonly number[]): Buffer {
+  return encode(
+    typeId.tid,
+    items,
+    () => tidBytes,
+    (into, item, at) => into.writeUIntBE(item, at, tidBytes),
   );
 }
 

@@ -1,18 +1,9 @@
 /** Rows of the outbound queue as the ports know them, and back. */
-import { sql, type Kysely } from 'kysely';
-import type { AccountId, BlobHash } from '#shared/base/ids.ts';
-import type { Database } from '#shared/db/schema.ts';
-import type {
-  Notify,
-  OutboundEnvelope,
-  OutboundMessage,
-  OutboundRecipient,
-  QueueId,
-  QueueRecipientId,
-} from '#server/mail/outbound-ports.ts';
-import type { InHand, LaneToken, Settlement } from '#server/mail/outbound-queue.ts';
+import { sql } from 'kysely';
+import type { AccountId } from '#shared/base/ids.ts';
+import type { Notify, OutboundEnvelope } from '#server/mail/outbound-ports.ts';
+import type { Settlement } from '#server/mail/outbound-queue.ts';
 import { boolArray, int4Array, int8Array, textArray, timestampArray } from './binary-array.ts';
-import { QueueContents } from './pg-queue-contents.ts';
 
 /** The columns of outbound_message, as they are, with the blob's size. */
 export type EnvelopeRow = {
@@ -41,84 +32,10 @@ export type EnvelopeRow = {
   readonly expires_at: Date;
 };
 
-export type InHandRow = EnvelopeRow & {
-  readonly token: bigint;
-  readonly in_pieces: boolean | null;
-  readonly recipient_id: bigint;
-  readonly address: string;
-  readonly notify: string | null;
-  readonly orcpt: string | null;
-  readonly attempts: number;
-  readonly crashes: number;
-  readonly delay_notices: number;
-  readonly first_attempt_at: Date | null;
-  readonly wanted: 'hold' | 'cancel' | 'cancel-quietly' | null;
-};
-
 export const envelopeColumns = sql`m.id as message_id, m.blob_hash, m.prefix, m.size, m.origin, m.account_id,
   m.domain as sender_domain, m.sender, m.return_path, m.envid, m.ret, m.body, m.smtputf8, m.requiretls, m.deliver_by,
   m.deliver_by_mode, m.deliver_by_trace, m.hold_until, m.priority, m.trace_id, m.message_id as header_message_id,
   m.accepted_at, m.expires_at`;
-
-/** The recipients of the lanes' batches, in the order in which they were taken. */
-export async function readInHand(
-  db: Kysely<Database>,
-  tokens: readonly LaneToken[],
-): Promise<ReadonlyMap<LaneToken, readonly InHand[]>> {
-  const { rows } = await sql<InHandRow>`/*read-in-hand*/
-    select l.token, r.id as recipient_id, r.address, r.notify, r.orcpt, r.attempts, r.crashes, r.delay_notices,
-        r.first_attempt_at, r.wanted, ${envelopeColumns}, b.raw is null as in_pieces
-      from unnest(${tokens}::int8[]) with ordinality w (token, lane)
-      join outbound_lane l on l.token = w.token
-      cross join unnest(l.recipient_ids) with ordinality i (id, place)
-      join outbound_recipient r on r.id = i.id and r.lease = l.token
-      join outbound_message m on m.id = r.message_id
-      left join blob b on b.hash = m.blob_hash
-      order by w.lane, i.place`.execute(db);
-  return toInHand(db, rows);
-}
-
-function toInHand(db: Kysely<Database>, rows: readonly InHandRow[]): ReadonlyMap<LaneToken, readonly InHand[]> {
-  const inHand = new Map<LaneToken, readonly InHand[]>();
-  for (const [token, ofLane] of Map.groupBy(rows, (row) => row.token as LaneToken)) {
-    const contents = new QueueContents(
-      db,
-      ofLane.map((row) => ({
-        hash: row.blob_hash.toString('hex') as BlobHash,
-        rawSize: Number(row.size) - row.prefix.length,
-        isInPieces: row.in_pieces === true,
-      })),
-    );
-    const messages = new Map<bigint, OutboundMessage>();
-    for (const row of ofLane) {
-      if (!messages.has(row.message_id)) messages.set(row.message_id, toMessage(row, contents));
-    }
-    inHand.set(
-      token,
-      ofLane.map((row) => ({
-        token,
-        message: messages.get(row.message_id) as OutboundMessage,
-        recipient: toRecipient(row),
-        expiresAt: row.expires_at,
-        wanted: row.wanted === 'hold' ? null : row.wanted,
-      })),
-    );
-  }
-  return inHand;
-}
-
-function toMessage(row: EnvelopeRow, contents: QueueContents): OutboundMessage {
-  return {
-    ...toEnvelope(row),
-    id: row.message_id as QueueId,
-    acceptedAt: row.accepted_at,
-    content: contents.source(
-      row.prefix,
-      row.blob_hash.toString('hex') as BlobHash,
-      Number(row.size) - row.prefix.length,
-    ),
-  };
-}
 
 export function toEnvelope(row: EnvelopeRow): OutboundEnvelope {
   const { deliver_by: at, deliver_by_mode: mode } = row;
@@ -141,24 +58,11 @@ export function toEnvelope(row: EnvelopeRow): OutboundEnvelope {
   };
 }
 
-function toRecipient(row: InHandRow): OutboundRecipient {
-  return {
-    id: row.recipient_id as QueueRecipientId,
-    address: row.address,
-    notify: parseNotify(row.notify),
-    orcpt: row.orcpt,
-    attempts: row.attempts,
-    crashes: row.crashes,
-    firstAttemptAt: row.first_attempt_at,
-    delayNotices: row.delay_notices,
-  };
-}
-
 export function formatNotify(notify: Notify | null): string | null {
   return typeof notify === 'string' || notify === null ? notify : notify.join(' ');
 }
 
-function parseNotify(text: string | null): Notify | null {
+export function parseNotify(text: string | null): Notify | null {
   if (text === null || text === 'never') return text;
   return text.split(' ') as ('success' | 'failure' | 'delay')[];
 }
@@ -171,7 +75,7 @@ export function encodeSettlements(
   { isStrict }: { readonly isStrict: boolean },
 ): EncodedSettlements {
   const text = (of: (each: Settlement) => string | null | undefined): Buffer =>
-    textArray(settlements.map((each) => clean(of(each) ?? null)));
+    textArray(settlements.map((each) => cleanText(of(each) ?? null)));
   const number = (of: (each: Settlement) => number | null | undefined): Buffer =>
     int4Array(settlements.map((each) => of(each) ?? null));
   const facts = settlements.map((each) => each.facts);
@@ -213,6 +117,6 @@ export const settleStatement = {
 };
 
 /** A peer chose it: bounded, and without what Postgres has no place for in text. */
-function clean(text: string | null): string | null {
+export function cleanText(text: string | null): string | null {
   return text === null ? null : text.slice(0, 1000).replaceAll('\0', '').toWellFormed();
 }

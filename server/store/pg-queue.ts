@@ -1,6 +1,6 @@
 /**
- * The outbound queue on Postgres, for one worker process. The SQL functions of 0006-outbound-queue.sql do each step in
- * one statement; here they get their arguments, and rows become the port's types.
+ * The outbound queue on Postgres, for one worker process. The SQL functions of 0006-outbound-queue.sql and
+ * 0014-outbound-queue-speed.sql do each step in one statement; here they get their arguments, and rows become the port's types.
  */
 import { randomUUID } from 'node:crypto';
 import { CompiledQuery, sql } from 'kysely';
@@ -18,7 +18,9 @@ import type {
 } from '#server/mail/outbound-queue.ts';
 import { refusing } from './pg-fault.ts';
 import type { QueueAcceptor } from './pg-queue-acceptor.ts';
-import { encodeSettlements, readInHand, settleStatement } from './pg-queue-rows.ts';
+import { work, type Work, type WorkedLane } from './pg-queue-claims.ts';
+import { encodeFinish, finishStatement } from './pg-queue-finish.ts';
+import { encodeSettlements, settleStatement } from './pg-queue-rows.ts';
 
 export type PgOutboundQueueOptions = {
   readonly database: PostgresDatabase;
@@ -27,18 +29,6 @@ export type PgOutboundQueueOptions = {
   readonly leaseSeconds: number;
   /** Workers lost with a recipient until it is dead. */
   readonly mostCrashes: number;
-};
-
-type LaneRow = {
-  readonly token: bigint;
-  readonly route: string;
-  readonly domain: string;
-  readonly max_lanes: number;
-  readonly per_minute: number | null;
-  readonly blocked_times: number;
-  readonly high: string;
-  readonly normal: string;
-  readonly low: string;
 };
 
 /** Next hops that are due for longer than the last look that found them all are looked for now and then only. */
@@ -81,40 +71,18 @@ export class PgOutboundQueue implements OutboundQueue {
   }
 
   async claim(lanes: number, rows: number): Promise<readonly LaneBatch[]> {
-    const { db } = this.#options.database;
     const at = performance.now();
     const isFull = at - this.#fullLookAt > fullLookMs;
     const seconds = isFull ? always : (at - this.#exhaustedAt) / 1000 + lateSeconds;
-    const claimed = await refusing(
-      sql<
-        LaneRow & { readonly taken: number }
-      >`/*outbound-claim*/ select taken, token, route, domain, max_lanes, per_minute, blocked_times,
-          high::text, normal::text, low::text
-        from outbound_claim(${this.#worker}, ${lanes}, ${rows}, now() - make_interval(secs => ${Math.min(seconds, always)}))`.execute(
-        db,
-      ),
-    );
+    const looked = await this.#work({ lanes, rows, sinceSeconds: Math.min(seconds, always), old: [] });
     if (isFull) this.#fullLookAt = at;
-    if (claimed.rows.length < lanes) this.#exhaustedAt = at;
-    return this.#batches(claimed.rows.filter(({ taken }) => taken > 0).map(toLane));
+    if (looked.length < lanes) this.#exhaustedAt = at;
+    return looked.filter(({ taken }) => taken > 0).map(({ batch }) => batch);
   }
 
   async next(lanes: readonly QueueLane[], rows: number): Promise<ReadonlyMap<LaneToken, LaneBatch>> {
-    const { db } = this.#options.database;
-    const { rows: found } = await refusing(
-      sql<{ readonly old_token: bigint } & Pick<LaneRow, 'token' | 'high' | 'normal' | 'low'>>`/*outbound-next*/
-        select old_token, token, high::text, normal::text, low::text
-          from outbound_next(${this.#worker}, ${lanes.map(({ token }) => token)}::int8[], ${rows}, ${marksOf(lanes, 0)}::timestamptz[],
-            ${marksOf(lanes, 1)}::timestamptz[], ${marksOf(lanes, 2)}::timestamptz[])`.execute(db),
-    );
-    const byToken = new Map(lanes.map((lane) => [lane.token, lane]));
-    const next = found.flatMap(({ old_token, token, high, normal, low }) => {
-      const lane = byToken.get(old_token as LaneToken);
-      const marks = [high, normal, low] as const;
-      return lane ? [{ old: lane.token, lane: { ...lane, token: token as LaneToken, marks } }] : [];
-    });
-    const batches = await this.#batches(next.map(({ lane }) => lane));
-    return new Map(next.map(({ old }, at) => [old, batches[at] as LaneBatch]));
+    const worked = await this.#work({ lanes: 0, rows, sinceSeconds: 0, old: lanes });
+    return new Map(worked.flatMap(({ old, batch }) => (old === null ? [] : [[old, batch]])));
   }
 
   async giveBack(reports: readonly LaneReport[]): Promise<void> {
@@ -131,11 +99,15 @@ export class PgOutboundQueue implements OutboundQueue {
   }
 
   async settle(settlements: readonly Settlement[]): Promise<ReadonlySet<QueueRecipientId>> {
-    const query = CompiledQuery.raw(settleStatement.text, [...encodeSettlements(settlements, { isStrict: false })]);
+    const finish = encodeFinish(settlements);
+    if (finish === null) return this.#settleEach(settlements);
+    const query = CompiledQuery.raw(finishStatement, [...finish.values]);
     const { rows } = await refusing(
-      this.#options.database.db.executeQuery<{ readonly stale: readonly bigint[] | null }>(query),
+      this.#options.database.db.executeQuery<{ readonly others: readonly bigint[] | null }>(query),
     );
-    return new Set((rows[0]?.stale ?? []) as QueueRecipientId[]);
+    const changed = new Set(rows[0]?.others ?? []);
+    const left = changed.size === 0 ? [] : settlements.filter(({ inHand }) => changed.has(inHand.recipient.id));
+    return this.#settleEach([...finish.others, ...left]);
   }
 
   settleWithNotice(settlements: readonly Settlement[], notice: NoticeMail): Promise<Accepted | null> {
@@ -171,29 +143,20 @@ export class PgOutboundQueue implements OutboundQueue {
     return rows[0]?.lanes ?? 0;
   }
 
-  async #batches(lanes: readonly QueueLane[]): Promise<readonly LaneBatch[]> {
-    if (lanes.length === 0) return [];
-    const inHand = await refusing(
-      readInHand(
-        this.#options.database.db,
-        lanes.map(({ token }) => token),
-      ),
+  #work(wanted: Omit<Work, 'worker'>): Promise<readonly WorkedLane[]> {
+    return refusing(work(this.#options.database.db, { worker: this.#worker, ...wanted }));
+  }
+
+  async #settleEach(settlements: readonly Settlement[]): Promise<ReadonlySet<QueueRecipientId>> {
+    if (settlements.length === 0) return new Set();
+    const query = CompiledQuery.raw(settleStatement.text, [...encodeSettlements(settlements, { isStrict: false })]);
+    const { rows } = await refusing(
+      this.#options.database.db.executeQuery<{ readonly stale: readonly bigint[] | null }>(query),
     );
-    return lanes.map((lane) => ({ lane, inHand: inHand.get(lane.token) ?? [] }));
+    return new Set((rows[0]?.stale ?? []) as QueueRecipientId[]);
   }
 }
 
 function marksOf(lanes: readonly QueueLane[], at: 0 | 1 | 2): readonly string[] {
   return lanes.map(({ marks }) => marks[at]);
-}
-
-function toLane(row: LaneRow): QueueLane {
-  return {
-    token: row.token as LaneToken,
-    hop: { route: row.route, domain: row.domain === '' ? null : row.domain },
-    maxLanes: row.max_lanes,
-    perMinute: row.per_minute,
-    blockedTimes: row.blocked_times,
-    marks: [row.high, row.normal, row.low],
-  };
 }

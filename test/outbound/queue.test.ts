@@ -166,6 +166,39 @@ describe.each(postgres)('the queue on %s', (_, start) => {
     expect(shown?.attempts[0]?.facts).toEqual(facts);
   });
 
+  test('what was changed while it was in hand is settled as well', async () => {
+    await using queue = await opened();
+    const id = await queue.send({ to: ['a@there.test', 'b@there.test'] });
+    const worker = await queue.worker();
+    const [batch] = await worker.claim(1, 10);
+    if (!batch) throw new Error('nothing was claimed');
+    expect(await last(queue.administration.act({}, { kind: 'hold', reason: 'looks odd' }))).toBe(2);
+    expect(await worker.settle(batch.inHand.map(delivered))).toEqual(new Set());
+    const shown = await queue.administration.show(id);
+    expect(shown?.rows).toEqual([]);
+    expect(shown?.attempts.map(({ outcome, isStale }) => [outcome, isStale])).toEqual([
+      ['delivered', false],
+      ['delivered', false],
+    ]);
+  });
+
+  test('attempts at many hosts are told each as it was', async () => {
+    await using queue = await opened();
+    const to = Array.from({ length: 40 }, (_, at) => `u${at}@there.test`);
+    const id = await queue.send({ to });
+    const worker = await queue.worker();
+    const [batch] = await worker.claim(1, 100);
+    const settlements = batch?.inHand.map((each): Settlement => ({
+      ...delivered(each),
+      facts: { ...facts, host: `mx.${each.recipient.address}` },
+    }));
+    expect(await worker.settle(settlements ?? [])).toEqual(new Set());
+    const shown = await queue.administration.show(id);
+    expect(shown?.attempts.map(({ recipient, attempt, facts: told }) => [recipient, attempt, told]).sort()).toEqual(
+      to.map((address) => [address, 1, { ...facts, host: `mx.${address}` }]).sort(),
+    );
+  });
+
   test('a lane goes on with the next batch, and the next hop is due again when its rows are', async () => {
     await using queue = await opened();
     await queue.send({ to: ['a@there.test', 'b@there.test', 'c@there.test'] });
