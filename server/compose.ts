@@ -25,6 +25,7 @@ import { tellLimits } from './process-limits.ts';
 import { serverInfo, type ServerInfo } from './server-info.ts';
 import { servingConfig, supervisorConfig } from './processes/division.ts';
 import { ProcessGroup } from './processes/process-group.ts';
+import { CertificateRows } from './tls/certificate-rows.ts';
 import { Certificate, selfSignedFiles } from './tls/certificate.ts';
 import { ticketKeysOfDay } from './tls/ticket-keys.ts';
 import { listenFault } from '#shared/process/listen-fault.ts';
@@ -72,7 +73,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   if (options.isOneOfSeveral !== true) await tellLimits(options.config, database, logger);
   const keyring = await openDatabaseKeyring(foundation, database);
   const manifests = await applyManifests(foundation, database, keyring);
-  const certificate = await openCertificate(foundation, keyring);
+  const certificate = await openCertificate(foundation, planned, { database, keyring });
   const mail = await openMailService(foundation, { database, keyring, tls: certificate.context });
   shown.group = config.processes > 1 ? await openGroup(foundation, options.config, url, ports) : null;
   const opened = shown.group ? [shown.group] : await openListeners(foundation, planned, mail, ports);
@@ -213,19 +214,26 @@ async function applyManifests(
 
 async function openCertificate(
   { config, logger, clock, metrics, stack }: Foundation,
-  keyring: Keyring,
+  planned: readonly PlannedListener[],
+  { database, keyring }: { readonly database: PostgresDatabase; readonly keyring: Keyring },
 ): Promise<Certificate> {
   const { sslCertFile, sslKeyFile, hostname } = config;
+  const directory = dataPaths(config).tls;
   const certificate = await Certificate.open({
     files: sslCertFile !== null && sslKeyFile !== null ? { certificate: sslCertFile, privateKey: sslKeyFile } : null,
-    directory: dataPaths(config).tls,
+    isLastResort: sslCertFile === selfSignedFiles(directory).certificate,
+    directory,
     names: config.isLocal ? ['localhost', ...(hostname === 'localhost' ? [] : [hostname]), '127.0.0.1'] : [hostname],
     ticketKeys: ticketKeysOfDay(keyring, clock),
     clock,
     logger,
     metrics,
   });
-  return stack.use(certificate);
+  stack.use(certificate);
+  if (planned.some(({ name }) => name !== 'http')) {
+    stack.use(await CertificateRows.open({ database, keyring, clock, logger, changed: certificate.takeNamed }));
+  }
+  return certificate;
 }
 
 /** The processes that serve, where this one does not. */

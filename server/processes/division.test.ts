@@ -11,7 +11,7 @@ const found = { databaseUrl: url, certificate: { certificate: '/tls/a.crt', priv
 test('one process does everything', () => {
   const config = configOf({});
   expect(supervisorConfig(config)).toBe(config);
-  expect(connectionBudget(config)).toBe(24);
+  expect(connectionBudget(config)).toBe(25);
 });
 
 test('of several, each role is in one kind of process, and only those that serve open mail listeners', () => {
@@ -22,7 +22,7 @@ test('of several, each role is in one kind of process, and only those that serve
   expect(supervisor.roles).not.toContain('imap');
   expect(serving.roles).not.toContain('janitor');
   expect(serving).toMatchObject({ processes: 1, httpPort: null, manifestsDirectory: null, drainDelaySeconds: 0 });
-  expect(connectionBudget(config)).toBe(4 * 24 + 9);
+  expect(connectionBudget(config)).toBe(4 * 25 + 10);
 });
 
 test('a configuration arrives as it was sent, with its secrets', () => {

@@ -10,7 +10,7 @@ const servingRoles: ReadonlySet<Role> = new Set<Role>(['mx', 'submission', 'imap
 const supervisorPool = 5;
 
 /** Held beside each pool, for notifications and batched delivery (DATABASE_POOL_SIZE says so). */
-const besidePool = 4;
+const besidePool = 5;
 
 /** The process that is started: it answers HTTP and does what must be done once; with one process all of it. */
 export function supervisorConfig(config: ServerConfig): ServerConfig {

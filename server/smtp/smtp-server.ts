@@ -96,8 +96,8 @@ export class SmtpServer extends SMTPServer implements SmtpHost {
     this.secureContext = new Map();
   }
 
-  override _resolveSNI(_servername: string, done: (error: Error | null, context?: SecureContext) => void): void {
-    done(null, this.#services.tls.current);
+  override _resolveSNI(name: string, done: (error: Error | null, context?: SecureContext) => void): void {
+    done(null, this.#services.tls.forName(name));
   }
 
   override _acceptSocket(socket: Socket, handshake: boolean): (() => void) | false {

@@ -1,7 +1,8 @@
 /**
- * The certificate in use: files that someone else keeps up to date (cert-manager writes them into a Secret's
- * volume), or a self-signed one of our own in the data folder. Either is looked at once a minute, and put
- * to use without a restart when it changed or is about to end.
+ * The certificates in use. One is our own: files that someone else keeps up to date (cert-manager writes them into a
+ * Secret's volume), or a self-signed one in the data folder. Either is looked at once a minute, and put to use
+ * without a restart when it changed or is about to end. Beside it are those of the database, by the names that clients ask
+ * for; they come before a self-signed one and after files.
  */
 import { X509Certificate } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
@@ -13,6 +14,7 @@ import type { Clock } from '#shared/base/clock.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import { TlsContext, type TlsMaterial } from '#server/wire/tls-context.ts';
+import type { UsableCertificate } from './certificate-rows.ts';
 import { makeSelfSigned } from './self-signed.ts';
 import type { TicketKeys } from './ticket-keys.ts';
 
@@ -22,6 +24,8 @@ export type CertificateOptions = {
   /** Where a self-signed certificate is kept, and the names it is made for. */
   readonly directory: string;
   readonly names: readonly [string, ...string[]];
+  /** The files are the self-signed certificate of the process that started this one; see `files`. */
+  readonly isLastResort?: boolean;
   /** Shared with those who are to resume our sessions; without it nobody else can. */
   readonly ticketKeys?: TicketKeys;
   readonly clock: Clock;
@@ -40,11 +44,13 @@ export class Certificate implements Disposable {
   readonly #options: CertificateOptions;
   readonly #timer: NodeJS.Timeout;
   #ticketKeys: Buffer | null;
+  #usable: readonly UsableCertificate[] = [];
 
   private constructor(material: TlsMaterial, options: CertificateOptions) {
     this.#options = options;
     this.#ticketKeys = options.ticketKeys?.() ?? null;
-    this.context = new TlsContext(material, this.#ticketKeys);
+    const isLast = options.files === null || options.isLastResort === true;
+    this.context = new TlsContext(material, this.#ticketKeys, isLast ? 'last' : 'first');
     this.#publish();
     this.#timer = setInterval(() => void this.refresh(), options.checkMs ?? 60_000);
     this.#timer.unref();
@@ -68,7 +74,14 @@ export class Certificate implements Disposable {
     }
   }
 
-  /** When the certificate in use ends. */
+  /** Those of the database that are usable now. */
+  readonly takeNamed = (usable: readonly UsableCertificate[]): void => {
+    this.context.replaceNamed(usable);
+    this.#usable = usable;
+    this.#publish();
+  };
+
+  /** When our own certificate ends. */
   get expires(): Date {
     return new X509Certificate(this.context.material.certificate).validToDate;
   }
@@ -97,7 +110,11 @@ export class Certificate implements Disposable {
   }
 
   #publish(): void {
-    this.#options.metrics.certificateExpiry.set(this.expires.getTime() / 1000);
+    const { metrics } = this.#options;
+    const own = this.context.isOwnInUse ? [this.expires] : [];
+    const ends = [...own, ...this.#usable.map(({ expires }) => expires)].map((date) => date.getTime());
+    metrics.certificateExpiry.set(Math.min(...ends) / 1000);
+    metrics.certificates.set(this.#usable.length);
   }
 }
 

@@ -4,8 +4,9 @@
  * possible; every wait has an end; no error of a socket or of TLS ever becomes an uncaught one.
  */
 import type { Socket } from 'node:net';
-import { TLSSocket, type SecureContext } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import { channelBinding } from './channel-binding.ts';
+import type { TlsContext } from './tls-context.ts';
 
 /** The peer went away, or had to be dropped: nothing more can be read or written. Not a bug of ours. */
 export class ConnectionLost extends Error {
@@ -153,7 +154,7 @@ export class Connection implements AsyncDisposable {
    * sent before the handshake is thrown away, so that nothing injected in clear is taken for part of the
    * protected session. Rejects with ConnectionLost when the handshake fails.
    */
-  async startTls(context: SecureContext, reply: string | null): Promise<void> {
+  async startTls(tls: TlsContext, reply: string | null): Promise<void> {
     if (this.#isClosed) throw new ConnectionLost('connection closed');
     const plain = this.#socket;
     plain.removeAllListeners('readable');
@@ -170,7 +171,12 @@ export class Connection implements AsyncDisposable {
       this.destroy();
       throw new ConnectionLost('TLS handshake failed');
     }
-    const secure = new TLSSocket(plain, { isServer: true, secureContext: context, enableTrace: false });
+    const secure = new TLSSocket(plain, {
+      isServer: true,
+      secureContext: tls.current,
+      SNICallback: (name, done) => done(null, tls.forName(name)),
+      enableTrace: false,
+    });
     this.#socket = secure;
     this.#listen(secure);
     // Half-open is for sessions: who ends its side before the handshake is done has left, and would hold its place.

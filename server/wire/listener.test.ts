@@ -121,7 +121,7 @@ test('bytes sent in clear before the handshake never become part of the protecte
   await using at = await open(async (connection) => {
     heard.push(String(await connection.read(5_000)));
     await new Promise((resolve) => setTimeout(resolve, 50));
-    await connection.startTls(new TlsContext(material).current, 'go\r\n');
+    await connection.startTls(new TlsContext(material), 'go\r\n');
     heard.push(String(await connection.read(5_000)));
     expect(connection.isSecure).toBe(true);
   });

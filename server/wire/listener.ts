@@ -134,7 +134,7 @@ export class Listener {
     const { tls, onRefused } = this.#options;
     if (tls === null) return true;
     try {
-      await connection.startTls(tls.current, null);
+      await connection.startTls(tls, null);
       return true;
     } catch (error) {
       if (!(error instanceof ConnectionLost)) throw error;

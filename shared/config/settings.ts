@@ -91,7 +91,7 @@ export const settings = {
     group: 'Data',
     type: integerType(2, 500),
     standard: '20',
-    help: 'Database connections of this process at most; up to four more are held for notifications and the batched delivery.',
+    help: 'Database connections of this process at most; up to five more are held for notifications and the batched delivery.',
   }),
   dataDirectory: setting({
     names: ['DATA_DIR'],

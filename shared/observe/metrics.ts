@@ -70,12 +70,14 @@ export const metricTable = {
     name: 'postrider_messages_stored_total',
     help: 'Messages put into mailboxes, one for each mailbox, by source (delivery, append).',
     labels: ['source'],
+    atStart: ['delivery', 'append'],
   },
   bytesStored: {
     type: 'counter',
     name: 'postrider_message_bytes_stored_total',
     help: 'Their bytes, counted for each mailbox though they are stored once.',
     labels: ['source'],
+    atStart: ['delivery', 'append'],
   },
   deliveryBatchMessages: {
     type: 'histogram',
@@ -157,6 +159,20 @@ export const metricTable = {
     labels: ['route'],
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200, 172800],
   },
+  notices: {
+    type: 'counter',
+    name: 'postrider_notices_total',
+    help: 'Reports to senders, by kind (failed: a bounce; delayed, delivered, relayed, expanded).',
+    labels: ['kind'],
+    atStart: ['failed', 'delayed', 'delivered', 'relayed', 'expanded'],
+  },
+  dkimSignatures: {
+    type: 'counter',
+    name: 'postrider_dkim_messages_total',
+    help: 'Messages handed in by our users, by outcome (signed, unsigned: their domain has no key in use).',
+    labels: ['outcome'],
+    atStart: ['signed', 'unsigned'],
+  },
   imapCommands: {
     type: 'counter',
     name: 'postrider_imap_commands_total',
@@ -187,6 +203,7 @@ export const metricTable = {
     name: 'postrider_login_cache_total',
     help: 'Looks into the cache of verified logins, by outcome (hit, miss).',
     labels: ['outcome'],
+    atStart: ['hit', 'miss'],
   },
   databaseConnections: {
     type: 'gauge',
@@ -206,6 +223,7 @@ export const metricTable = {
     name: 'postrider_delivery_retries_total',
     help: 'Delivery transactions begun again, by reason (serialization, connection).',
     labels: ['reason'],
+    atStart: ['serialization', 'connection'],
   },
   changeNotifications: {
     type: 'counter',
@@ -231,6 +249,7 @@ export const metricTable = {
     name: 'postrider_sweeps_total',
     help: 'Clean-up runs of the janitor, by outcome (ok, failed).',
     labels: ['outcome'],
+    atStart: ['ok', 'failed'],
   },
   sweptRows: {
     type: 'counter',

@@ -11,7 +11,7 @@ export async function startTlsCommand(session: ImapSession, tag: string): Promis
   const { tls } = session.services;
   if (session.connection.isSecure) return bad('TLS is active already');
   if (tls === null || !mayStartTls(session)) return bad('TLS is not offered');
-  await session.startTls(tls.current, conditionResponse(tag, 'OK', 'Begin TLS negotiation now'));
+  await session.startTls(tls, conditionResponse(tag, 'OK', 'Begin TLS negotiation now'));
   session.logger.debug({ event: 'imap.tls', tls: session.connection.tlsDescription }, 'TLS started');
   return null;
 }

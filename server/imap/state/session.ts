@@ -2,10 +2,10 @@
  * One client's session: its connection, its state, and whether its mailbox has changed. Handlers work on it, the
  * loop in ../session drives it. Only one of them uses it at a time; a change hint and `stop` may come at any moment.
  */
-import type { SecureContext } from 'node:tls';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { ChangeHint } from '#server/mail/ports.ts';
 import { ConnectionLost, type Connection } from '#server/wire/connection.ts';
+import type { TlsContext } from '#server/wire/tls-context.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import { ImapFramer } from '../grammar/framer.ts';
 import type { Frame } from '../grammar/frame.ts';
@@ -179,9 +179,9 @@ export class ImapSession implements Disposable {
   }
 
   /** RFC 3501 section 6.2.1: nothing that came in clear counts after this. */
-  async startTls(context: SecureContext, reply: string): Promise<void> {
+  async startTls(tls: TlsContext, reply: string): Promise<void> {
     this.#framer.discard();
-    await this.connection.startTls(context, reply);
+    await this.connection.startTls(tls, reply);
     this.#framer.discard();
   }
 
