@@ -72,6 +72,7 @@ export async function openMailService(
     config,
     clock,
     logger,
+    metrics,
     database,
     keyring,
     directory,

@@ -6,6 +6,7 @@ import type { ServerConfig } from '#shared/config/server-config.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import type { Logger } from '#shared/observe/logger.ts';
+import type { Metrics } from '#shared/observe/metrics.ts';
 import { formatAddress } from '#shared/text/address.ts';
 import { createBounceAddresses } from './bounce/bounce-address.ts';
 import { createInboundReports, type InboundReports } from './bounce/inbound-reports.ts';
@@ -17,7 +18,7 @@ import { callbackResolver } from '#shared/dns/callback-resolver.ts';
 import type { MailAcceptor, Notices, ReplyRules } from './mail/outbound-ports.ts';
 import type { RecipientDirectory } from './mail/ports.ts';
 import { createArcSealer, type ArcSealer } from './signing/arc-sealer.ts';
-import { createSigner } from './signing/dkim-signer.ts';
+import { createSigner, type Signer } from './signing/dkim-signer.ts';
 import { SigningKeys } from './signing/signing-keys.ts';
 import { directoryFault } from './store/directory-fault.ts';
 import { createSendingLimits } from './submission/sending-limits.ts';
@@ -27,6 +28,7 @@ export type SendingParts = {
   readonly config: ServerConfig;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: Pick<Metrics, 'notices' | 'dkimSignatures'>;
   readonly database: PostgresDatabase;
   readonly keyring: Keyring;
   readonly directory: RecipientDirectory;
@@ -44,11 +46,11 @@ export interface SendingService {
 }
 
 export function createSendingService(parts: SendingParts): SendingService {
-  const { config, clock, logger, database, keyring, directory, createSpool, resolver } = parts;
+  const { config, clock, logger, metrics, database, keyring, directory, createSpool, resolver } = parts;
   const addresses = createBounceAddresses(keyring, clock);
   const suppression = createSuppressionList(database.db);
   const keys = new SigningKeys(database.db, keyring, clock);
-  const notices = createNotices({ hostname: config.hostname, clock, createSpool });
+  const notices = counted(createNotices({ hostname: config.hostname, clock, createSpool }), metrics);
   return {
     reports: createInboundReports({ addresses, suppression, addressOf: (id) => addressOf(database, id) }),
     notices,
@@ -65,11 +67,31 @@ export function createSendingService(parts: SendingParts): SendingService {
           day: config.sendingPerDay,
           new: config.newRecipientsPerDay,
         }),
-        signer: createSigner(keys, clock),
+        signer: countedSigner(createSigner(keys, clock), metrics),
         bounceAddresses: config.bounceAddresses ? addresses : null,
         notices,
         logger,
       }),
+  };
+}
+
+function counted(notices: Notices, metrics: SendingParts['metrics']): Notices {
+  return {
+    async build(notice) {
+      const built = await notices.build(notice);
+      metrics.notices.inc({ kind: notice.kind });
+      return built;
+    },
+  };
+}
+
+function countedSigner(signer: Signer, metrics: SendingParts['metrics']): Signer {
+  return {
+    async sign(message, domain) {
+      const fields = await signer.sign(message, domain);
+      metrics.dkimSignatures.inc({ outcome: fields.length > 0 ? 'signed' : 'unsigned' });
+      return fields;
+    },
   };
 }
 

@@ -10,6 +10,8 @@ export type MetricRow =
       readonly labels: readonly string[];
       /** How several processes of one server become one figure; their sum when left out. */
       readonly across?: 'min' | 'max';
+      /** Values of the only label that are there from the start, at 0: else the first count of one is no increase. */
+      readonly atStart?: readonly string[];
     }
   | {
       readonly type: 'histogram';
@@ -41,12 +43,18 @@ function createMetric(row: MetricRow, registry: Registry): Counter | Gauge | His
   const common = { name: row.name, help: row.help, labelNames: [...row.labels], registers: [registry] };
   switch (row.type) {
     case 'counter':
-      return new Counter(common);
+      return startAtZero(new Counter(common), row);
     case 'gauge':
-      return new Gauge({ ...common, aggregator: row.across ?? 'sum' });
+      return startAtZero(new Gauge({ ...common, aggregator: row.across ?? 'sum' }), row);
     case 'histogram':
       return new Histogram({ ...common, buckets: [...row.buckets] });
     default:
       return unreachable(row);
   }
+}
+
+function startAtZero<M extends Counter | Gauge>(metric: M, row: Extract<MetricRow, { type: 'counter' | 'gauge' }>): M {
+  const [label = ''] = row.labels;
+  for (const value of row.atStart ?? []) metric.inc({ [label]: value }, 0);
+  return metric;
 }

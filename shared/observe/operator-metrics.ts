@@ -49,6 +49,26 @@ export const operatorMetricTable = {
     help: 'Rows that lost their resource and are kept in use, because they are too many at a time; 0 in good times.',
     labels: [],
   },
+  dkimKeys: {
+    type: 'gauge',
+    name: 'postrider_operator_dkim_keys',
+    help: 'Keys that sign, will or did, of all domains, by state (Pending, Active, Retiring).',
+    labels: ['state'],
+    atStart: ['Pending', 'Active', 'Retiring'],
+  },
+  certificateExpiry: {
+    type: 'gauge',
+    name: 'postrider_operator_certificate_expiry_timestamp_seconds',
+    help: 'When the certificate of a MailServer or of a MailDomain with one of its own ends, in seconds since 1970.',
+    labels: ['kind', 'namespace', 'name'],
+  },
+  dnsRecords: {
+    type: 'gauge',
+    name: 'postrider_operator_dns_records',
+    help: 'DNS records that domains need, by state (Published, Missing, Mismatch, Unknown).',
+    labels: ['state'],
+    atStart: ['Published', 'Missing', 'Mismatch', 'Unknown'],
+  },
   databaseUp: {
     type: 'gauge',
     name: 'postrider_database_up',
