@@ -296,9 +296,16 @@ export const metricTable = {
   certificateExpiry: {
     type: 'gauge',
     name: 'postrider_certificate_expiry_timestamp_seconds',
-    help: 'When the certificate in use ends, in seconds since 1970.',
+    help: 'When the first of the certificates in use ends, in seconds since 1970.',
     labels: [],
     across: 'min',
+  },
+  certificates: {
+    type: 'gauge',
+    name: 'postrider_certificates',
+    help: 'Certificates of the database that are in use, beside our own.',
+    labels: [],
+    across: 'max',
   },
   info: {
     type: 'gauge',
