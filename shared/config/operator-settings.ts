@@ -8,6 +8,7 @@ import {
   hostType,
   integerType,
   optionalType,
+  pathType,
   portType,
   textType,
   wordsType,
@@ -58,6 +59,13 @@ export const operatorSettings = {
     type: textType,
     standard: 'postrider-keyring',
     help: 'The Secret with the keyring of the database, in its key `keyring`. The operator makes it where there is none and nothing in the database is sealed yet; it never changes it. Back it up.',
+  }),
+  mailServerFile: setting({
+    names: ['MAIL_SERVER_FILE'],
+    group: 'Kubernetes',
+    type: optionalType(pathType),
+    standard: '',
+    help: 'A manifest of a MailServer that the operator applies in its namespace whenever it begins to lead. The chart declares its own so.',
   }),
   identity: setting({
     names: ['OPERATOR_IDENTITY'],
