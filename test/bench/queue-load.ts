@@ -1,6 +1,7 @@
 /**
  * The outbound queue filled and worked off, in a database of its own beside the server's: nine of ten recipients are due at
- * one next hop that is blocked, a snapshot is held open from before the first claim, attempts are written.
+ * one next hop that is blocked, each of the others has a message of its own, a snapshot is held open from before the first
+ * claim, attempts are written.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -169,9 +170,9 @@ async function fill(database: PostgresDatabase, load: QueueLoad): Promise<number
   await sql`insert into outbound_message (blob_hash, prefix, size, origin, domain, sender, body, smtputf8, requiretls,
       deliver_by_trace, priority, trace_id, expires_at)
     select '\\x00', '\\x00', 2000, 'submission', 'a.test', 'ann@a.test', '7bit', false, false, false, 0, 'x',
-      now() + interval '5 days' from generate_series(1, 1000)`.execute(db);
+      now() + interval '5 days' from generate_series(1, ${load.rows - blocked}::int)`.execute(db);
   await sql`insert into outbound_recipient (message_id, destination_id, class, due_at, address, domain)
-    select 1 + i % 1000, 1, 1, now() - random() * interval '1 hour', 'user' || i || '@d0.test', 'd0.test'
+    select 1 + i % ${load.rows - blocked}::int, 1, 1, now() - random() * interval '1 hour', 'user' || i || '@d0.test', 'd0.test'
       from generate_series(1, ${blocked}::int) i`.execute(db);
   const due = load.rows - blocked;
   await fillDue(database, load, due);
@@ -181,7 +182,7 @@ async function fill(database: PostgresDatabase, load: QueueLoad): Promise<number
 
 async function fillDue({ db }: PostgresDatabase, load: QueueLoad, count: number): Promise<void> {
   await sql`insert into outbound_recipient (message_id, destination_id, class, due_at, address, domain)
-    select 1 + i % 1000, 2 + i % ${load.destinations}::int, 1, now(), 'user' || i || '@example.org', 'example.org'
+    select i, 2 + i % ${load.destinations}::int, 1, now(), 'user' || i || '@example.org', 'example.org'
       from generate_series(1, ${count}::int) i`.execute(db);
   await sql`select outbound_rouse((select array_agg(id) from outbound_destination where id > 1))`.execute(db);
 }
