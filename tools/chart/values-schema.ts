@@ -2,7 +2,7 @@
  * The schema of the chart's values: their types are those of the defaults, and no map takes a key that values.yaml
  * does not have, but for those that are Kubernetes' own or the user's.
  */
-import type { Setting } from '#shared/config/setting.ts';
+import { operatorSettings } from '#shared/config/operator-settings.ts';
 import { settings } from '#shared/config/settings.ts';
 import type { ChartValue } from './values-file.ts';
 
@@ -20,16 +20,42 @@ const countOrPercent: Schema = { anyOf: [integer(0, 1000), { type: 'string', pat
 const replicas = integer(0, 1000);
 const roleNames = ['mx', 'submission', 'imap', 'outbound'];
 
+const ofServerChart = [
+  'ROLES',
+  'MAIL_HOSTNAME',
+  'MIGRATIONS',
+  'DATABASE_URL',
+  'DATABASE_POOL_SIZE',
+  'KEYRING_FILE',
+  'DATA_DIR',
+  'MANIFESTS_DIR',
+  'HTTP_PORT',
+  'SMTP_RECEIVE_PORT',
+  'SUBMISSION_PORT',
+  'SMTP_RECEIVE_SSL_PORT',
+  'IMAP_PORT',
+  'IMAP_SSL_PORT',
+  'DRAIN_DELAY',
+  'GRACE_PERIOD',
+  'LOG_FORMAT',
+];
+const ofOperatorChart = [
+  'DATABASE_URL',
+  'OPERATOR_NAMESPACE',
+  'OPERATOR_IDENTITY',
+  'WATCHED_NAMESPACES',
+  'LEASE_NAME',
+  'KEYRING_SECRET',
+  'MAIL_SERVER_FILE',
+  'HTTP_PORT',
+  'LOG_LEVEL',
+  'LOG_FORMAT',
+];
+
 /** What the default does not tell, by the end of the value's path; the first that fits. */
 const rules: readonly (readonly [ends: string, schema: Schema])[] = [
-  [
-    'config',
-    {
-      type: 'object',
-      propertyNames: { enum: settingNames() },
-      additionalProperties: { type: ['string', 'number', 'boolean'] },
-    },
-  ],
+  ['operator.config', settingsSchema(operatorSettings, ofOperatorChart)],
+  ['config', settingsSchema(settings, ofServerChart)],
   ['image.pullPolicy', choice('Always', 'IfNotPresent', 'Never')],
   ['digest', { type: 'string', pattern: '^(sha256:[0-9a-f]{64})?$' }],
   [
@@ -65,7 +91,6 @@ const rules: readonly (readonly [ends: string, schema: Schema])[] = [
   ['allowedNamespaces.from', choice('Same', 'Selector', 'All')],
   ['adoptFrom', choice('None', 'SameName')],
   ['tls.mode', choice('SelfSigned', 'Secret', 'CertManager', 'None')],
-  ['certManager', choice('auto', 'off')],
   ['logLevel', choice('trace', 'debug', 'info', 'warn', 'error')],
   ['domains', { type: 'array', items: { type: 'string', maxLength: 255 } }],
   ['publicAddresses', { type: 'array', items: { type: 'string' } }],
@@ -89,31 +114,19 @@ const rules: readonly (readonly [ends: string, schema: Schema])[] = [
   ['issuerRef', anyObject],
 ];
 
-/** Settings that `config` may have: those that the chart does not set itself. */
-function settingNames(): readonly string[] {
-  const ofChart = new Set([
-    'ROLES',
-    'MAIL_HOSTNAME',
-    'MIGRATIONS',
-    'DATABASE_URL',
-    'DATABASE_POOL_SIZE',
-    'KEYRING_FILE',
-    'DATA_DIR',
-    'MANIFESTS_DIR',
-    'HTTP_PORT',
-    'SMTP_RECEIVE_PORT',
-    'SUBMISSION_PORT',
-    'SMTP_RECEIVE_SSL_PORT',
-    'IMAP_PORT',
-    'IMAP_SSL_PORT',
-    'DRAIN_DELAY',
-    'GRACE_PERIOD',
-    'LOG_FORMAT',
-  ]);
-  return (Object.values(settings) as readonly Setting<unknown>[])
-    .map(({ names }) => names[0])
-    .filter((name) => !ofChart.has(name))
-    .sort();
+/** Settings that are not the chart's own business. */
+function settingsSchema(
+  table: Readonly<Record<string, { readonly names: readonly string[] }>>,
+  ofChart: readonly string[],
+): Schema {
+  const names = Object.values(table)
+    .map((row) => row.names[0] ?? '')
+    .filter((name) => !ofChart.includes(name));
+  return {
+    type: 'object',
+    propertyNames: { enum: names.sort() },
+    additionalProperties: { type: ['string', 'number', 'boolean'] },
+  };
 }
 
 type Node = { schema: Schema | null; readonly below: Map<string, Node> };
