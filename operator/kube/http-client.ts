@@ -3,7 +3,7 @@ import type { Clock } from '#shared/base/clock.ts';
 import type { KubeMetrics } from '#shared/observe/kube-metrics.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import { setTimeout as delay } from 'node:timers/promises';
-import { BearerToken } from './bearer-token.ts';
+import { Authorization } from './authorization.ts';
 import type {
   ApplyOptions,
   CallOptions,
@@ -67,7 +67,7 @@ class HttpKubeClient implements KubeClient {
   readonly host: string;
   readonly #name: string;
   readonly #transport: HttpTransport;
-  readonly #token: BearerToken;
+  readonly #authorization: Authorization;
   readonly #limiter: RateLimiter;
   readonly #budget = new RetryBudget();
   readonly #metrics: KubeMetrics;
@@ -83,7 +83,7 @@ class HttpKubeClient implements KubeClient {
     this.#clock = clock;
     this.#pageSize = options.pageSize ?? 500;
     this.#transport = new HttpTransport(access, options.connections ?? 8);
-    this.#token = new BearerToken(access.token, clock);
+    this.#authorization = new Authorization(access.login, clock);
     this.#limiter = new RateLimiter(rate.perSecond, rate.burst, clock);
     this.host = this.#transport.host;
   }
@@ -258,7 +258,7 @@ class HttpKubeClient implements KubeClient {
       if (status === 200) return body;
       const text = (await body.setEncoding('utf8').toArray()).join('').slice(0, 10_000);
       const error = kubeErrorOf(status, text, headerOf(body.headers['retry-after']), what);
-      if (isUnauthorized(error)) this.#token.forget();
+      if (isUnauthorized(error)) this.#authorization.forget();
       throw error;
     } catch (error) {
       if (error instanceof KubeError && error.status === 0) this.#count(request, '<error>');
@@ -280,15 +280,15 @@ class HttpKubeClient implements KubeClient {
   async #call(call: Call): Promise<HttpAnswer> {
     const { signal, deadlineMs = defaultDeadlineMs } = call.options ?? {};
     const endsAt = this.#clock.monotonicMs() + deadlineMs;
-    let hasNewToken = false;
+    let hasLoggedInAgain = false;
     this.#budget.earn();
     for (let attempt = 1; ; attempt += 1) {
       signal?.throwIfAborted();
       try {
         return await this.#attempt(call, Math.min(attemptMs, endsAt - this.#clock.monotonicMs()));
       } catch (error) {
-        if (isUnauthorized(error) && !hasNewToken && this.#token.forget()) {
-          hasNewToken = true;
+        if (isUnauthorized(error) && !hasLoggedInAgain && this.#authorization.forget()) {
+          hasLoggedInAgain = true;
           continue;
         }
         const waitMs = retryAfter(error, attempt, call.safety, this.#budget);
@@ -330,11 +330,11 @@ class HttpKubeClient implements KubeClient {
   }
 
   async #requestOf(request: HttpRequest, accept = 'application/json'): Promise<HttpRequest> {
-    const token = await this.#token.get();
+    const authorization = await this.#authorization.header();
     const headers = {
       Accept: accept,
       'User-Agent': this.#name,
-      ...(token !== null && { Authorization: `Bearer ${token}` }),
+      ...(authorization !== null && { Authorization: authorization }),
       ...request.headers,
     };
     return { ...request, headers };

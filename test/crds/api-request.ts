@@ -27,7 +27,7 @@ export class ApiRequests implements Disposable {
 
   async send(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    const token = this.#server.access.token;
+    const { login } = this.#server.access;
     const sent = request(new URL(path, this.#server.access.server), {
       method,
       agent: this.#agent,
@@ -35,7 +35,7 @@ export class ApiRequests implements Disposable {
       headers: {
         accept: 'application/json',
         'content-type': 'application/json',
-        ...(token !== null && 'text' in token && { authorization: `Bearer ${token.text}` }),
+        ...(login !== null && 'token' in login && { authorization: `Bearer ${login.token}` }),
         ...headers,
       },
     });

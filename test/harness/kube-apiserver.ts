@@ -71,7 +71,7 @@ export async function startKubeApiserver(options: KubeApiserverOptions = {}): Pr
     server: `https://127.0.0.1:${port}`,
     ca: identity.ca,
     certificate: null,
-    token: { text: token },
+    login: { token },
     skipsVerification: false,
     serverName: 'localhost',
     namespace: 'default',
