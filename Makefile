@@ -3,7 +3,7 @@ NODE := ./node_modules/.bin/node
 BIN := ./node_modules/.bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-compare profile images
+.PHONY: help run test check format bench bench-compare profile images envtest
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ run: node_modules/.package-lock.json ## Run the whole mail service on this machi
 test: node_modules/.package-lock.json ## Run every test against real servers and clients
 	@$(NODE) tools/run-tests.ts
 
+envtest: node_modules/.package-lock.json ## Build a Kubernetes API server for the tests, with Go, into ~/.cache/postrider
+	@$(NODE) tools/build-envtest.ts
+
 check: node_modules/.package-lock.json ## Types, lint, format, layers, import circles, unused exports, requirements, reference pages
 	$(NODE) $(BIN)/tsc
 	$(NODE) $(BIN)/oxlint --type-aware
@@ -27,6 +30,7 @@ check: node_modules/.package-lock.json ## Types, lint, format, layers, import ci
 	$(NODE) tools/generate-docs.ts --check
 	$(NODE) tools/chart/generate.ts --check
 	$(NODE) tools/generate-api-types.ts --check
+	$(NODE) tools/generate-dashboards.ts --check
 	$(NODE) $(BIN)/knip
 
 format: node_modules/.package-lock.json ## Format every file

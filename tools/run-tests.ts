@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
+import { kubeAssets, missingKubeMessage } from '../test/harness/kube-assets.ts';
 
 const results = 'coverage/test-results.json';
 rmSync(results, { force: true });
@@ -14,6 +15,7 @@ const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResul
 const brokenFiles = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
 /** An error outside of any test fails the run too. */
 const failed = Math.max(numFailedTests + brokenFiles, status === 0 ? 0 : 1);
+if (kubeAssets() === null) console.log(`\n!!! ${missingKubeMessage}\n`);
 console.log(`${numPassedTests} passed, ${failed} failed, ${numPendingTests + numTodoTests} skipped`);
 process.exitCode = status ?? 1;
 

@@ -1,0 +1,64 @@
+/**
+ * Builds etcd, kube-apiserver and kubectl from the Go modules that tools/envtest/go.mod pins, for the tests that need
+ * a real Kubernetes API server. They go into a cache folder of the user's and are built once a version. Ends with 0
+ * and a line that says so where there is no Go: it installs nothing.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { envtestFolder } from './envtest/folder.ts';
+
+const programs = [
+  { name: 'etcd', source: 'go.etcd.io/etcd/server/v3' },
+  { name: 'kube-apiserver', source: 'k8s.io/kubernetes/cmd/kube-apiserver' },
+  { name: 'kubectl', source: 'k8s.io/kubernetes/cmd/kubectl' },
+] as const;
+
+/** Where Go is when it is not on the PATH: its own installer, Debian's package of another version. */
+const goFolders = ['/usr/local/go/bin', '/usr/lib/go/bin'];
+
+const folder = envtestFolder(readFileSync('tools/envtest/go.mod', 'utf8'), process.env);
+const missing = programs.filter(({ name }) => !existsSync(path.join(folder, name)));
+if (process.env['KUBEBUILDER_ASSETS']) {
+  console.log(`envtest: KUBEBUILDER_ASSETS is set, its programs are used (${process.env['KUBEBUILDER_ASSETS']})`);
+} else if (missing.length === 0) {
+  console.log(`envtest: ${folder} has all programs`);
+} else if (!hasGo()) {
+  console.log('envtest: there is no Go here; install it (Debian: golang), or set KUBEBUILDER_ASSETS');
+} else {
+  build();
+}
+
+/** Looks for Go, and puts it on the PATH of what is started from here. */
+function hasGo(): boolean {
+  process.env['PATH'] = [process.env['PATH'] ?? '', ...goFolders].join(path.delimiter);
+  return spawnSync('go', ['version']).status === 0;
+}
+
+function build(): void {
+  mkdirSync(folder, { recursive: true });
+  const version = path.basename(folder);
+  const [major, minor] = version.slice(1).split('.');
+  const stamp = 'k8s.io/component-base/version';
+  const flags = [`gitVersion=${version}`, `gitMajor=${major}`, `gitMinor=${minor}`].map(
+    (flag) => `-X ${stamp}.${flag}`,
+  );
+  for (const { name, source } of missing) {
+    console.log(`envtest: building ${name} into ${folder}; some minutes the first time`);
+    const target = path.join(folder, name);
+    const part = `${target}.${process.pid}.part`;
+    const ldflags = `-s -w ${name === 'etcd' ? '' : flags.join(' ')}`;
+    const { status } = spawnSync('go', ['build', '-trimpath', '-ldflags', ldflags, '-o', part, source], {
+      cwd: 'tools/envtest',
+      stdio: 'inherit',
+      env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly' },
+    });
+    if (status !== 0) {
+      console.error(`envtest: building ${name} failed`);
+      process.exitCode = 1;
+      return;
+    }
+    renameSync(part, target);
+  }
+}
