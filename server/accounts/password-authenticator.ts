@@ -7,6 +7,7 @@ import type { Clock } from '#shared/base/clock.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import type { LoginAccount, LoginCredential, LoginDirectory, ScramDirectory } from '#shared/directory/logins.ts';
 import { hashPassword, needsRehash, verifyPassword } from '#shared/directory/password.ts';
+import type { PasswordOrigin } from '#shared/directory/password.ts';
 import { preparePassword } from '#shared/directory/prepare-password.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
@@ -14,7 +15,7 @@ import type { Authenticator, FurtherMechanisms, LoginAttempt, LoginOutcome } fro
 import { countAttempt } from './count-attempt.ts';
 import { LastUse } from './last-use.ts';
 import { NetworkTurns } from './network-turns.ts';
-import { createScramLogins } from './scram-logins.ts';
+import { createScramLogins, decoyOrigin } from './scram-logins.ts';
 import { createTokenLogins, type TokenIssuer } from './token-logins.ts';
 import { VerifiedLogins } from './verified-logins.ts';
 
@@ -51,7 +52,7 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
   readonly #running = new Map<string, Promise<boolean>>();
   readonly #turns = new NetworkTurns(atOnce);
   /** Of a password that nobody has; what is hashed for names that nobody has. */
-  #decoy: Promise<string> | null = null;
+  readonly #decoys = new Map<PasswordOrigin, Promise<string>>();
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
@@ -138,11 +139,18 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
     return true;
   }
 
-  /** As long as a wrong password takes, also where the same one comes several times at once. */
+  /**
+   * As long as a wrong password takes, also where the same one comes several times at once. Which of both lengths it
+   * is, for a generated password or a chosen one, is the same at each try.
+   */
   async #hashForNothing(prepared: string | null, { login, remoteAddress }: LoginAttempt): Promise<void> {
-    this.#decoy ??= hashPassword('decoy');
-    const decoy = await this.#decoy;
-    const nobody = { id: login.toLowerCase(), version: 0n };
+    const name = login.toLowerCase();
+    const { scram } = this.#options;
+    const origin = scram ? decoyOrigin(scram.keyring, name) : 'chosen';
+    const made = this.#decoys.get(origin) ?? hashPassword('decoy', origin);
+    this.#decoys.set(origin, made);
+    const decoy = await made;
+    const nobody = { id: name, version: 0n };
     const verify = (): Promise<boolean> => verifyPassword(prepared ?? 'no password', decoy);
     await this.#once(this.#verified.key(null, nobody, prepared ?? ''), () => this.#turns.take(remoteAddress, verify));
   }

@@ -1,7 +1,8 @@
 /** SCRAM against the directory. Invariant: a name that nobody has is answered like any other, the same at each try. */
 import type { Keyring } from '#shared/directory/keyring.ts';
 import type { CredentialKey, ScramAccount, ScramDirectory, ScramNobody } from '#shared/directory/logins.ts';
-import { currentIterations, saltBytes } from '#shared/directory/scram.ts';
+import type { PasswordOrigin } from '#shared/directory/password.ts';
+import { iterationsOf, saltBytes } from '#shared/directory/scram.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import type { LoginOutcome, ScramAttempt, ScramExchange, ScramLogins } from './authenticator.ts';
 
@@ -48,11 +49,18 @@ function found(directory: ScramDirectory, { login, hash }: ScramAttempt): Promis
   return directory.scramByLogin(login, mechanisms[hash]);
 }
 
+/** As if a name that nobody has had a password that was chosen, or generated: the same one at each try. */
+export function decoyOrigin(keyring: Keyring, name: string): PasswordOrigin {
+  const byte = keyring.tag(keyring.activeId, name, 'decoy origin')[0] ?? 0;
+  return byte % 2 === 0 ? 'chosen' : 'generated';
+}
+
 /** A salt as lasting as a real one, whatever way the name is written, and keys that nobody knows a password for. */
 function decoy(keyring: Keyring, name: string, hash: ScramAttempt['hash']): ScramExchange['keys'] {
   const made = (what: string): Buffer => keyring.tag(keyring.activeId, name, `scram ${hash} ${what}`);
   return {
-    iterations: currentIterations,
+    // Generated passwords have fewer iterations: which of both a name has, must not tell that nobody has it.
+    iterations: iterationsOf(decoyOrigin(keyring, name)),
     salt: made('salt').subarray(0, saltBytes),
     storedKey: made('stored key').subarray(0, hash === 'sha256' ? 32 : 20),
     serverKey: made('server key'),

@@ -3,36 +3,49 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { writeNewSecretFile } from '#shared/base/new-file.ts';
-import { generatePassword } from '#shared/directory/generate-password.ts';
-import { formatAddress } from '#shared/text/address.ts';
-import { generatedSecretName } from '#shared/provisioning/wanted.ts';
-import type { WantedAccount } from '#shared/provisioning/wanted.ts';
+import { generatedAnnotation, generatedMark, generatePassword } from '#shared/directory/generate-password.ts';
+import type { Keyring } from '#shared/directory/keyring.ts';
+import type { WantedPassword } from '#shared/provisioning/wanted.ts';
 
-/** Of a Mailbox, by its namespace/name. Neither part has a slash, so no path leads elsewhere. */
-function secretFile(folder: string, resourceName: string): string {
+export type Owner = {
+  readonly kind: 'Mailbox' | 'MailCredential';
+  /** namespace/name */
+  readonly resourceName: string;
+  readonly label: string;
+  /** What one logs in with. */
+  readonly username: string;
+  readonly password: WantedPassword;
+};
+
+type Made = { readonly password: string; readonly mark: string };
+
+/** Neither part of a resource's name has a slash, so no path leads elsewhere; and none has a "_". */
+function secretFile(folder: string, { kind, resourceName }: Pick<Owner, 'kind' | 'resourceName'>): string {
   const [namespace = '', name = ''] = resourceName.split('/');
-  return path.join(folder, `${namespace}.${name}.yaml`);
+  return path.join(folder, `${kind === 'Mailbox' ? '' : 'smtp_'}${namespace}.${name}.yaml`);
 }
 
 /** Resolves with the new password. Null: another process made one just now, which is to be read. */
-export async function generateSecret(folder: string, account: WantedAccount): Promise<string | null> {
-  const password = generatePassword(account.password.length);
-  const [namespace, name = ''] = account.resourceName.split('/');
+export async function generateSecret(folder: string, keyring: Keyring, owner: Owner): Promise<Made | null> {
+  const { namespace, name } = owner.password.source;
+  const password = generatePassword(owner.password.length);
+  const mark = generatedMark(keyring, { namespace, name, password });
   const manifest = stringify({
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: {
-      name: generatedSecretName(name),
+      name,
       namespace,
       labels: { 'postrider.dev/managed': 'true' },
+      annotations: { [generatedAnnotation]: mark },
     },
     type: 'Opaque',
-    stringData: { username: formatAddress(account), password },
+    stringData: { username: owner.username, password },
   });
-  const text = `# The password of ${account.label}. Change it here to change it; without this file a new one is made.\n${manifest}`;
-  return (await writeNewSecretFile(secretFile(folder, account.resourceName), text)) ? password : null;
+  const text = `# The password of ${owner.label}. Change it here to change it; without this file a new one is made.\n${manifest}`;
+  return (await writeNewSecretFile(secretFile(folder, owner), text)) ? { password, mark } : null;
 }
 
-export async function removeSecret(folder: string, resourceName: string): Promise<void> {
-  await rm(secretFile(folder, resourceName), { force: true });
+export async function removeSecret(folder: string, owner: Pick<Owner, 'kind' | 'resourceName'>): Promise<void> {
+  await rm(secretFile(folder, owner), { force: true });
 }

@@ -5,15 +5,16 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { sql, type Kysely } from 'kysely';
-import type { AccountId } from '#shared/base/ids.ts';
 import { forEachBounded } from '#shared/base/bounded.ts';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
-import { deriveVerifiers, isPasswordOf, noteSecrets, secretTag } from '#shared/directory/credentials.ts';
+import { noteSecrets } from '#shared/directory/credentials.ts';
 import type { NewPassword } from '#shared/directory/credentials.ts';
 import { reconcileDkimKeys, zoneLine } from '#shared/directory/dkim-keys.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
+import { readMailCredentialSalts } from '#shared/directory/mail-credentials.ts';
+import { formatAddress } from '#shared/text/address.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { Metrics } from '#shared/observe/metrics.ts';
 import { formatFault } from '#shared/provisioning/fault.ts';
@@ -22,16 +23,19 @@ import { parseManifests } from '#shared/provisioning/manifest.ts';
 import type { Resources } from '#shared/provisioning/resource.ts';
 import type { ObservedAccount } from '#shared/provisioning/observed.ts';
 import { planDirectory } from '#shared/provisioning/plan.ts';
-import { routeSealContext } from '#shared/provisioning/mail-route-wanted.ts';
-import type { ObservedRoute } from '#shared/provisioning/mail-route-plan.ts';
 import type { Action } from '#shared/provisioning/plan.ts';
 import { wantedDirectory } from '#shared/provisioning/build-wanted.ts';
 import { addressKey } from '#shared/provisioning/wanted.ts';
-import type { WantedAccount, WantedDirectory } from '#shared/provisioning/wanted.ts';
+import type { WantedDirectory } from '#shared/provisioning/wanted.ts';
 import { applyAction } from '#shared/reconcile/apply-action.ts';
-import { fingerprint, readDirectory, withPasswords } from '#shared/reconcile/read-directory.ts';
-import type { StoredCredential, StoredDirectory } from '#shared/reconcile/read-directory.ts';
+import { newPassword } from '#shared/reconcile/new-password.ts';
+import { observe } from '#shared/reconcile/observe.ts';
+import { fingerprint, readDirectory } from '#shared/reconcile/read-directory.ts';
+import type { StoredDirectory } from '#shared/reconcile/read-directory.ts';
 import { generateSecret, removeSecret } from './generated-secrets.ts';
+import type { Owner } from './generated-secrets.ts';
+import { KnownPasswords, passwordsAtOnce } from './known-passwords.ts';
+import type { Recognised } from './known-passwords.ts';
 import { readManifestFolder } from './read-manifests.ts';
 import { summarise } from './summary.ts';
 import type { ManifestSummary } from './summary.ts';
@@ -52,16 +56,14 @@ export type ReconcilerOptions = {
 /** Reads over again when another process changed the directory at the same time. */
 const attempts = 5;
 
-/** Passwords at work at a time: enough to keep the hashing's turns busy, so that logins still get some of them. */
-const passwordsAtOnce = 2;
-
 /** A minute's work or two is committed before more is begun, so that a start that is cut off is not in vain. */
 const passwordsARound = 2_000;
 
 /** Held by the transaction of one reconciler at a time; "postrider directory" as a number. */
 const lockKey = 7_060_451_233_790_521n;
 
-type Recognised = { readonly credential: StoredCredential; readonly tag: Buffer };
+/** A password in a file is replaced by whoever edits the file or deletes it, not by time. */
+const never = new Date(0);
 
 type Step = {
   readonly resources: Resources;
@@ -77,11 +79,11 @@ type Step = {
 
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  /** Passwords that were compared before, by credential and version: SCRAM's iterations are not cheap. */
-  #compared = new Map<string, boolean>();
+  readonly #known: KnownPasswords;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#known = new KnownPasswords(options.db, options.keyring);
   }
 
   /**
@@ -111,7 +113,9 @@ export class Reconciler {
   #round(actions: readonly Action[]): readonly Action[] {
     const most = this.#options.passwordsARound ?? passwordsARound;
     let left = most;
-    const round = actions.filter((action) => action.do !== 'set-password' || left-- > 0);
+    const round = actions.filter(
+      (action) => (action.do !== 'set-password' && action.do !== 'set-credential-password') || left-- > 0,
+    );
     if (round.length < actions.length) {
       const later = actions.length - round.length;
       const event = 'manifest.passwords';
@@ -121,17 +125,21 @@ export class Reconciler {
   }
 
   async #look(): Promise<Step> {
-    const { db, manifestsFolder, secretsFolder } = this.#options;
+    const { db, keyring, manifestsFolder, secretsFolder } = this.#options;
     const own = await readManifestFolder(manifestsFolder);
     const manifests = parseManifests([...own, ...(await readManifestFolder(secretsFolder))]);
     const isComplete = manifests.faults.length === 0;
     const { wanted, faults, notices } = wantedDirectory(manifests.resources, { kind: 'folder', isComplete });
     const stored = await readDirectory(db);
     this.#refuseEmptyFolder(wanted, stored, isComplete);
-    const { passwords, recognised } = await this.#passwords(wanted, stored);
-    const directory = withPasswords(stored, passwords, this.#routes(wanted, stored));
+    const { passwords, recognised } = await this.#known.look(wanted, stored);
+    const observed = observe(stored, wanted, keyring);
+    const directory = {
+      ...observed,
+      accounts: stored.accounts.map((row) => ({ ...row, password: passwords.get(row.id) ?? ('none' as const) })),
+    };
     const allFaults = [...manifests.faults, ...faults];
-    const plan = planDirectory(wanted, directory, allFaults.length === 0);
+    const plan = planDirectory(wanted, directory, { isComplete: allFaults.length === 0, now: never });
     return {
       resources: manifests.resources,
       notices: [...manifests.notices, ...notices],
@@ -166,102 +174,32 @@ export class Reconciler {
     );
   }
 
-  async #passwords(
-    { accounts }: WantedDirectory,
-    stored: StoredDirectory,
-  ): Promise<{
-    readonly passwords: ReadonlyMap<AccountId, ObservedAccount['password']>;
-    readonly recognised: readonly Recognised[];
-  }> {
-    const wanted = new Map(accounts.map((account) => [addressKey(account), account]));
-    const passwords = new Map<AccountId, ObservedAccount['password']>();
-    const recognised: Recognised[] = [];
-    const compared = new Map<string, boolean>();
-    await forEachBounded(stored.accounts, passwordsAtOnce, async (row) => {
-      const credential = stored.credentials.get(row.id);
-      if (!credential) return;
-      const password = wanted.get(addressKey(row))?.password;
-      passwords.set(row.id, 'other');
-      if (!password || password.value === null) return;
-      const tag = this.#tag(credential, password.value);
-      const isTagged = credential.secret_tag?.equals(tag) ?? false;
-      // One that was set once and is its owner's since then needs no closer look: it is not set again.
-      if (!isTagged && (!password.isFollowed || !(await this.#isSame(credential, password.value, tag, compared)))) {
-        return;
-      }
-      if (!isTagged) recognised.push({ credential, tag });
-      passwords.set(row.id, 'same');
-    });
-    this.#compared = compared;
-    return { passwords, recognised };
-  }
-
-  #routes({ routes }: WantedDirectory, stored: StoredDirectory): readonly ObservedRoute[] {
-    const secrets = new Map(routes.map((route) => [route.uid, route.secrets]));
-    return stored.routes.map(({ sealKeyId, secretTag, ...row }) => {
-      const text = secrets.get(row.resourceUid);
-      if (text === undefined) return { ...row, secrets: 'other' };
-      try {
-        const tag = this.#options.keyring.tag(sealKeyId, text, routeSealContext(row.resourceUid));
-        return { ...row, secrets: tag.equals(secretTag) ? 'same' : 'other' };
-      } catch {
-        // Sealed with a key that is gone: the manifest has the secrets, so they are sealed anew.
-        return { ...row, secrets: 'other' };
-      }
-    });
-  }
-
-  #tag(credential: StoredCredential, value: string): Buffer {
-    try {
-      return secretTag(credential, this.#options.keyring, value);
-    } catch (cause) {
-      throw wrongKeyring(credential, cause);
-    }
-  }
-
-  async #isSame(
-    credential: StoredCredential,
-    value: string,
-    tag: Buffer,
-    compared: Map<string, boolean>,
-  ): Promise<boolean> {
-    const key = tag.toString('base64');
-    const isSame = this.#compared.get(key) ?? (await this.#isPasswordOf(credential, value));
-    compared.set(key, isSame);
-    return isSame;
-  }
-
-  async #isPasswordOf(credential: StoredCredential, value: string): Promise<boolean> {
-    try {
-      return await isPasswordOf(credential, this.#options.keyring, value);
-    } catch (cause) {
-      throw wrongKeyring(credential, cause);
-    }
-  }
-
   /** By the resource's UID. Null: another process generated a password meanwhile. */
   async #newPasswords(actions: readonly Action[]): Promise<ReadonlyMap<string, NewPassword> | null> {
+    const { db, keyring, secretsFolder, logger } = this.#options;
     const passwords = new Map<string, NewPassword>();
-    const accounts = actions.flatMap((action) => (action.do === 'set-password' ? [action.account] : []));
+    const owners = actions.flatMap(passwordOwner);
+    const salts = await readMailCredentialSalts(
+      db,
+      keyring,
+      owners.filter(({ kind }) => kind === 'MailCredential').map(({ uid }) => uid),
+    );
     let isOvertaken = false;
-    await forEachBounded(accounts, passwordsAtOnce, async (account) => {
-      const secret = isOvertaken ? null : (account.password.value ?? (await this.#generate(account)));
-      if (secret === null) {
-        isOvertaken = true;
+    await forEachBounded(owners, passwordsAtOnce, async (owner) => {
+      const { uid, label, password } = owner;
+      if (isOvertaken) return;
+      if (password.value !== null) {
+        passwords.set(uid, await newPassword(keyring, password, password.value, salts.get(uid)));
         return;
       }
-      const managedBy = account.password.isFollowed ? 'reconciler' : 'user';
-      passwords.set(account.uid, { verifiers: await deriveVerifiers(secret), managedBy, secret });
+      const made = await generateSecret(secretsFolder, keyring, owner);
+      isOvertaken ||= made === null;
+      if (made === null) return;
+      logger.info({ event: 'manifest.password-made', resource: label }, 'generated a password');
+      const generated = { ...password, source: { ...password.source, mark: made.mark } };
+      passwords.set(uid, await newPassword(keyring, generated, made.password, salts.get(uid)));
     });
     return isOvertaken ? null : passwords;
-  }
-
-  async #generate(account: WantedAccount): Promise<string | null> {
-    const password = await generateSecret(this.#options.secretsFolder, account);
-    if (password !== null) {
-      this.#options.logger.info({ event: 'manifest.password-made', resource: account.label }, 'generated a password');
-    }
-    return password;
   }
 
   /** False: the directory is not as it was when the plan was made. */
@@ -281,7 +219,10 @@ export class Reconciler {
     for (const action of actions) {
       logger.info({ event: 'manifest.applied', action: action.do, ...describe(action) }, 'directory changed');
       if (action.do === 'purge-account' && action.resourceName !== null) {
-        await removeSecret(secretsFolder, action.resourceName);
+        await removeSecret(secretsFolder, { kind: 'Mailbox', resourceName: action.resourceName });
+      }
+      if (action.do === 'delete-credential') {
+        await removeSecret(secretsFolder, { kind: 'MailCredential', resourceName: action.resourceName });
       }
     }
     return true;
@@ -291,7 +232,8 @@ export class Reconciler {
     const { resources, notices } = step;
     await this.#signingKeys();
     for (const notice of notices) this.#options.logger.info({ event: 'manifest.notice' }, formatFault(notice));
-    for (const { kind } of [...resources.domains, ...resources.mailboxes, ...resources.aliases, ...resources.routes]) {
+    const { domains, mailboxes, aliases, routes, credentials, policies } = resources;
+    for (const { kind } of [...domains, ...mailboxes, ...aliases, ...routes, ...credentials, ...policies]) {
       this.#options.metrics.manifests.inc({ kind, outcome: 'ok' });
     }
     return summarise(step, changes);
@@ -315,13 +257,17 @@ export class Reconciler {
   }
 }
 
-function wrongKeyring({ seal_key_id }: StoredCredential, cause: unknown): ProgramFault {
-  return new ProgramFault(
-    78,
-    `the keyring does not open what the database holds (key ${seal_key_id})`,
-    'Put back the keyring that was made together with this database.',
-    { cause },
-  );
+type PasswordOwner = Owner & { readonly uid: string };
+
+/** Whose password is to be set; none, or one. */
+function passwordOwner(action: Action): readonly PasswordOwner[] {
+  if (action.do === 'set-password') {
+    const { uid, resourceName, label, password } = action.account;
+    return [{ kind: 'Mailbox', uid, resourceName, label, username: formatAddress(action.account), password }];
+  }
+  if (action.do !== 'set-credential-password') return [];
+  const { uid, resourceName, label, username, password } = action.credential;
+  return [{ kind: 'MailCredential', uid, resourceName, label, username, password }];
 }
 
 function describe(action: Action): Readonly<Record<string, unknown>> {
@@ -335,6 +281,11 @@ function describe(action: Action): Readonly<Record<string, unknown>> {
       return { resource: action.alias.label };
     case 'put-route':
       return { resource: action.route.label };
+    case 'put-credential':
+    case 'set-credential-password':
+      return { resource: action.credential.label };
+    case 'delete-credential':
+      return { resource: `MailCredential ${action.resourceName}` };
     case 'delete-route':
       return { resource: `MailRoute ${action.resourceName}` };
     case 'add-address':

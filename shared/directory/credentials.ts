@@ -6,6 +6,7 @@ import type { Database } from '#shared/db/schema.ts';
 import { openKeyring } from './keyring.ts';
 import type { Keyring } from './keyring.ts';
 import { hashPassword } from './password.ts';
+import type { PasswordOrigin } from './password.ts';
 import { formatScramVerifier, makeScramVerifier, matchesScramVerifier, parseScramVerifier } from './scram.ts';
 import type { ScramMechanism, ScramVerifier } from './scram.ts';
 
@@ -16,12 +17,19 @@ export type Verifiers = {
   readonly scramSha1: string;
 };
 
-/** A tenth of a second of work, off the event loop. */
-export async function deriveVerifiers(prepared: string): Promise<Verifiers> {
+/**
+ * A tenth of a second of work for a password that a person chose, off the event loop; a few milliseconds for one that
+ * was generated. `salts`: those of the other passwords of the same login, where it has several.
+ */
+export async function deriveVerifiers(
+  prepared: string,
+  origin: PasswordOrigin = 'chosen',
+  salts?: { readonly sha256: Buffer; readonly sha1: Buffer },
+): Promise<Verifiers> {
   const [passwordHash, scramSha256, scramSha1] = await Promise.all([
-    hashPassword(prepared),
-    makeScramVerifier('SCRAM-SHA-256', prepared),
-    makeScramVerifier('SCRAM-SHA-1', prepared),
+    hashPassword(prepared, origin),
+    makeScramVerifier('SCRAM-SHA-256', prepared, origin, salts?.sha256),
+    makeScramVerifier('SCRAM-SHA-1', prepared, origin, salts?.sha1),
   ]);
   return {
     passwordHash,

@@ -1,4 +1,5 @@
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { PasswordOrigin } from './password.ts';
 import { hashingTurns } from './turns.ts';
 
 export type ScramMechanism = 'SCRAM-SHA-256' | 'SCRAM-SHA-1';
@@ -13,7 +14,14 @@ const hashes = {
  * login: 16,384 are some 10 ms of a phone. They would not be enough against somebody who guesses offline, which
  * is why verifiers are sealed with the keyring as well.
  */
-export const currentIterations = 16_384;
+const iterationsOfChosen = 16_384;
+/** Of a password that we generated: nobody guesses it, so the RFCs' minimum will do. */
+const iterationsOfGenerated = 4096;
+
+export function iterationsOf(origin: PasswordOrigin): number {
+  return origin === 'generated' ? iterationsOfGenerated : iterationsOfChosen;
+}
+
 export const saltBytes = 16;
 
 /** What a stored verifier may ask of us. */
@@ -28,8 +36,13 @@ export type ScramVerifier = {
   readonly serverKey: Buffer;
 };
 
-export function makeScramVerifier(mechanism: ScramMechanism, prepared: string): Promise<ScramVerifier> {
-  return deriveScramVerifier(mechanism, prepared, randomBytes(saltBytes), currentIterations);
+export function makeScramVerifier(
+  mechanism: ScramMechanism,
+  prepared: string,
+  origin: PasswordOrigin = 'chosen',
+  salt: Buffer = randomBytes(saltBytes),
+): Promise<ScramVerifier> {
+  return deriveScramVerifier(mechanism, prepared, salt, iterationsOf(origin));
 }
 
 /** RFC 5802 section 3: SaltedPassword, and from it StoredKey = H(ClientKey) and ServerKey. */

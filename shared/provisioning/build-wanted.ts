@@ -1,5 +1,6 @@
 /** From resources to the rows that they ask for, after checking them against one another. Pure. */
 import { createHash } from 'node:crypto';
+import { generatedAnnotation } from '#shared/directory/generate-password.ts';
 import { preparePassword } from '#shared/directory/prepare-password.ts';
 import { canonicalLocalPart, formatAddress } from '#shared/text/address.ts';
 import type { MailAddress } from '#shared/text/address.ts';
@@ -14,19 +15,22 @@ import { byAge, labelOf } from './resource.ts';
 import type {
   MailAliasResource,
   MailboxResource,
+  MailCredentialResource,
   MailDomainResource,
+  MailPolicyResource,
   MailRouteResource,
   Resource,
   Resources,
   SecretResource,
 } from './resource.ts';
-import { addressKey, generatedSecretName } from './wanted.ts';
+import { addressKey, credentialSecretName, generatedSecretName } from './wanted.ts';
 import type {
   Named,
   SendingLimits,
   Wanted,
   WantedAccount,
   WantedAlias,
+  WantedCredential,
   WantedDirectory,
   WantedDomain,
   WantedPassword,
@@ -35,11 +39,20 @@ import type {
 /** With it set to "true", a resource takes over a row that follows none. */
 const adoptAnnotation = 'postrider.dev/adopt';
 
+/** Of the password of a MailCredential, which no person types; 185 bits. */
+const generatedLength = 32;
+const defaultOverlapSeconds = 24 * 3600;
+
 /** Where the resources come from. */
 export type Origin =
   /** A folder of manifests. `isComplete` false: some had faults and are left out, so what is not here may be in one of them. */
   | { readonly kind: 'folder'; readonly isComplete: boolean }
-  | { readonly kind: 'cluster'; readonly namespaceLabels: ReadonlyMap<string, Labels> };
+  | {
+      readonly kind: 'cluster';
+      readonly namespaceLabels: ReadonlyMap<string, Labels>;
+      /** Domains that a MailDomain names which is left out, and why. */
+      readonly notReady: ReadonlyMap<string, string>;
+    };
 
 export type BuiltDirectory = {
   readonly wanted: WantedDirectory;
@@ -57,9 +70,10 @@ export function wantedDirectory(resources: Resources, origin: Origin): BuiltDire
     else aliases.push(...builder.alias(resource));
   }
   const routes = resources.routes.flatMap((resource) => builder.route(resource) ?? []);
+  const credentials = resources.credentials.map((resource) => builder.credential(resource));
   const check = origin.kind === 'folder' ? checkDomainLimits : checkEachMailboxLimits;
   return {
-    wanted: { domains, accounts, aliases, routes },
+    wanted: { domains, accounts, aliases, routes, credentials },
     faults: [...builder.faults, ...check(resources.domains, accounts)],
     notices: builder.missingPostmasters(),
   };
@@ -73,6 +87,7 @@ class Builder {
   readonly #origin: Origin;
   readonly #isComplete: boolean;
   readonly #secrets: ReadonlyMap<string, SecretResource>;
+  readonly #policies: ReadonlyMap<string, MailPolicyResource>;
   /** By every name that a domain goes by. */
   readonly #domains = new Map<string, MailDomainResource>();
   readonly #taken = new Map<string, { readonly resource: Claimant; readonly path: Path }>();
@@ -81,7 +96,8 @@ class Builder {
     this.#resources = resources;
     this.#origin = origin;
     this.#isComplete = origin.kind === 'cluster' || origin.isComplete;
-    this.#secrets = new Map(resources.secrets.map((secret) => [`${secret.namespace}/${secret.name}`, secret]));
+    this.#secrets = byName(resources.secrets);
+    this.#policies = byName(resources.policies);
   }
 
   domain(resource: MailDomainResource): WantedDomain {
@@ -99,8 +115,10 @@ class Builder {
       const message = 'namespaces have labels only in a cluster; write from: All, or from: Same';
       this.#fault(resource, ['spec', 'allowedNamespaces', 'from'], 'NotInThisInstallation', message);
     }
+    const policy = this.#policy(resource);
     return {
       ...common(resource, spec.deletionPolicy),
+      specHash: policy ? `${specHash(spec)} ${specHash(policy.spec)}` : specHash(spec),
       name: spec.domain,
       aliasDomains: spec.aliasDomains,
       subaddressDelimiter: spec.subaddressDelimiter || null,
@@ -112,7 +130,19 @@ class Builder {
         rotationSeconds: spec.dkim.rotation.interval ?? null,
         overlapSeconds: spec.dkim.rotation.overlap,
       },
+      maxMessageBytes: policy?.spec.maxMessageSize ?? null,
+      requiresInboundTls: policy?.spec.requireInboundTLS ?? false,
     };
+  }
+
+  #policy(resource: MailDomainResource): MailPolicyResource | null {
+    const { policyRef } = resource.spec;
+    if (!policyRef) return null;
+    const policy = this.#policies.get(`${resource.namespace}/${policyRef.name}`);
+    if (policy) return policy;
+    const message = `there is no MailPolicy ${resource.namespace}/${policyRef.name}`;
+    if (this.#isComplete) this.#fault(resource, ['spec', 'policyRef', 'name'], 'PolicyNotFound', message);
+    return null;
   }
 
   /** None, or one. */
@@ -144,13 +174,49 @@ class Builder {
     const own = this.#own(resource, spec.address);
     if (!own) return [];
     const members = uniqueAddresses(spec.members);
-    return [{ ...common(resource, spec.deletionPolicy), ...own, members, sendAs: spec.sendAs }];
+    // Whoever writes a folder of manifests has the server to themselves.
+    const refusesExternal = this.#origin.kind === 'cluster' && !spec.allowExternalMembers;
+    return [{ ...common(resource, spec.deletionPolicy), ...own, members, sendAs: spec.sendAs, refusesExternal }];
   }
 
   route(resource: MailRouteResource): WantedRoute | null {
     const { route, faults } = wantedRoute(resource, this.#secrets, this.#isComplete, specHash(resource.spec));
     this.faults.push(...faults);
     return route;
+  }
+
+  credential(resource: MailCredentialResource): WantedCredential {
+    const { namespace, name, spec } = resource;
+    const { deletionPolicy: _, isAdopting: __, ...own } = common(resource, 'Delete');
+    const secretName = spec.secretName ?? credentialSecretName(name);
+    return {
+      ...own,
+      // A namespace has no dot: no two resources have one name.
+      username: `${name}.${namespace}`,
+      allowedSenders: spec.allowedSenders.flatMap((address, i) =>
+        this.#maySend(resource, address, i) ? [formatAddress(address)] : [],
+      ),
+      limits: limitsOf(spec.limits),
+      intervalSeconds: spec.rotation?.interval ?? null,
+      overlapSeconds: spec.rotation?.overlap ?? defaultOverlapSeconds,
+      secretName,
+      password: this.#generatedPassword(resource, secretName, generatedLength),
+    };
+  }
+
+  /** What a domain does not let in any more is taken away: the row follows the rest. */
+  #maySend(resource: MailCredentialResource, { domain: name }: MailAddress, i: number): boolean {
+    const path = ['spec', 'allowedSenders', i];
+    const domain = this.#domains.get(name);
+    if (!domain) {
+      const message = this.#whyNoDomain(name);
+      if (this.#isComplete) this.#fault(resource, path, 'SenderDomainNotFound', message);
+      return false;
+    }
+    if (this.#isOpenTo(domain, resource.namespace)) return true;
+    const message = `${labelOf(domain)} lets nobody in ${resource.namespace} send from ${name} (spec.allowedNamespaces)`;
+    this.#fault(resource, path, 'SenderNotAllowed', message);
+    return false;
   }
 
   /** RFC 5321 section 4.5.1: every domain that receives mail has one. */
@@ -181,8 +247,9 @@ class Builder {
   #claim(resource: Claimant, address: MailAddress, path: Path): Named | null {
     const domain = this.#domains.get(address.domain);
     if (!domain) {
-      const message = `no MailDomain has the domain ${address.domain} of ${formatAddress(address)}`;
-      if (this.#isComplete) this.#fault(resource, path, 'DomainNotFound', message);
+      const isThere = this.#origin.kind === 'cluster' && this.#origin.notReady.has(address.domain);
+      const message = `${this.#whyNoDomain(address.domain)} of ${formatAddress(address)}`;
+      if (this.#isComplete) this.#fault(resource, path, isThere ? 'DomainNotReady' : 'DomainNotFound', message);
       return null;
     }
     if (!this.#isOpenTo(domain, resource.namespace)) {
@@ -213,20 +280,41 @@ class Builder {
     );
   }
 
+  #whyNoDomain(name: string): string {
+    const why = this.#origin.kind === 'cluster' ? this.#origin.notReady.get(name) : undefined;
+    return why ?? `no MailDomain has the domain ${name}`;
+  }
+
   #password(resource: MailboxResource): WantedPassword {
     const { mode, secretRef, length } = resource.spec.password;
+    if (!secretRef) return this.#generatedPassword(resource, generatedSecretName(resource.name), length);
     const isFollowed = mode !== 'Initial';
-    const name = secretRef?.name ?? generatedSecretName(resource.name);
-    const key = secretRef?.key ?? 'password';
-    const secret = this.#secrets.get(`${resource.namespace}/${name}`);
-    const none: WantedPassword = { value: null, mayGenerate: false, length, secretFile: null, isFollowed };
-    if (!secret) {
-      if (!secretRef) return { ...none, mayGenerate: true };
-      const path = ['spec', 'password', 'secretRef', 'name'];
-      const message = `there is no Secret ${resource.namespace}/${name}`;
-      if (this.#isComplete) this.#fault(resource, path, 'SecretNotFound', message);
-      return none;
+    const source = { namespace: resource.namespace, name: secretRef.name, mark: undefined };
+    const none: WantedPassword = { value: null, mayGenerate: false, length, secretFile: null, isFollowed, source };
+    const secret = this.#secrets.get(`${resource.namespace}/${secretRef.name}`);
+    if (secret) return this.#read(resource, secret, secretRef.key, none);
+    const message = `there is no Secret ${resource.namespace}/${secretRef.name}`;
+    if (this.#isComplete) {
+      this.#fault(resource, ['spec', 'password', 'secretRef', 'name'], 'SecretNotFound', message);
     }
+    return none;
+  }
+
+  #generatedPassword(resource: Resource, secretName: string, length: number): WantedPassword {
+    const secret = this.#secrets.get(`${resource.namespace}/${secretName}`);
+    const mark = secret?.annotations[generatedAnnotation];
+    const none: WantedPassword = {
+      value: null,
+      mayGenerate: false,
+      length,
+      secretFile: null,
+      isFollowed: true,
+      source: { namespace: resource.namespace, name: secretName, mark },
+    };
+    return secret ? this.#read(resource, secret, 'password', none) : { ...none, mayGenerate: true };
+  }
+
+  #read(resource: Resource, secret: SecretResource, key: string, none: WantedPassword): WantedPassword {
     const value = passwordOf(secret, key);
     if (value !== null) return { ...none, value, secretFile: secret.at([]).file };
     const [reason, what] = secret.spec.has(key)
@@ -235,7 +323,7 @@ class Builder {
           `has no usable password in its key ${key}: it is empty, too long or holds control characters`,
         ] as const)
       : (['KeyMissing', `has no key ${key}`] as const);
-    const message = `Secret ${resource.namespace}/${name}, the password of ${labelOf(resource)}, ${what}`;
+    const message = `Secret ${secret.namespace}/${secret.name}, the password of ${labelOf(resource)}, ${what}`;
     this.faults.push(resourceFault(resource, secret.at(['stringData', key]), reason, message));
     return none;
   }
@@ -258,12 +346,21 @@ function common(resource: Resource, deletionPolicy: Wanted['deletionPolicy']): W
   };
 }
 
-function limitsOf(limits: MailboxResource['spec']['limits'] | MailDomainResource['spec']['limits']): SendingLimits {
+function limitsOf(limits: { readonly [Kind in keyof SendingLimits]?: number | undefined }): SendingLimits {
   return {
-    messagesPerHour: limits.messagesPerHour ?? null,
-    messagesPerDay: limits.messagesPerDay ?? null,
-    newRecipientsPerDay: limits.newRecipientsPerDay ?? null,
+    messagesPerHour: bounded(limits.messagesPerHour),
+    messagesPerDay: bounded(limits.messagesPerDay),
+    newRecipientsPerDay: bounded(limits.newRecipientsPerDay),
   };
+}
+
+/** The columns are int4. */
+function bounded(count: number | undefined): number | null {
+  return count === undefined ? null : Math.min(count, 2 ** 31 - 1);
+}
+
+function byName<One extends Resource>(resources: readonly One[]): ReadonlyMap<string, One> {
+  return new Map(resources.map((resource) => [`${resource.namespace}/${resource.name}`, resource]));
 }
 
 /** " (file:line)"; nothing for what stands in no file. */

@@ -36,6 +36,11 @@ function checkAlias(alias: WantedAlias, aliases: Aliases, facts: DirectoryFacts<
     const way = loop.map((each) => formatAddress(each)).join(' -> ');
     return [resourceFault(ref, at(path), 'Loop', `${label} leads back to itself: ${way}`)];
   }
+  const external = alias.refusesExternal ? members.findIndex(({ domain }) => facts.domain(domain) === null) : -1;
+  if (external !== -1) {
+    const message = `${label} has a member at a domain that is not here, and does not have allowExternalMembers`;
+    return [resourceFault(ref, at([...path, external]), 'ExternalMemberForbidden', message)];
+  }
   const faults = members.flatMap((member, i) => {
     const why = whyNowhere(member, facts);
     return why ? [resourceFault(ref, at([...path, i]), 'MemberNotFound', why)] : [];

@@ -40,6 +40,7 @@ const conditions = {
   MemberNotFound: 'Resolved',
   CatchAllNotFound: 'Resolved',
   Loop: 'Resolved',
+  ExternalMemberForbidden: 'Resolved',
   TooManyAccounts: 'Resolved',
 } as const;
 
@@ -59,6 +60,8 @@ const notHolding: ReadonlySet<FaultReason> = new Set<FaultReason>([
   'SecretNotFound',
   'KeyMissing',
   'PasswordEmpty',
+  'SenderDomainNotFound',
+  'SenderNotAllowed',
   'MemberNotFound',
   'CatchAllNotFound',
 ]);

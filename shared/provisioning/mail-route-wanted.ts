@@ -1,7 +1,7 @@
 /** The row that a MailRoute asks for, with what its Secrets hold. Pure. */
 import type { MailRouteTarget } from './mail-route.ts';
 import { resourceFault } from './fault.ts';
-import type { FaultReason, Place, ResourceFault } from './fault.ts';
+import type { FaultReason, Path, Place, ResourceFault, ResourceRef } from './fault.ts';
 import type { MailRouteResource, SecretResource } from './resource.ts';
 
 /** Of one target, each null where it names none. */
@@ -25,6 +25,8 @@ export type StoredRouteSpec = {
 
 export type WantedRoute = {
   readonly uid: string;
+  readonly ref: ResourceRef;
+  readonly at: (path: Path) => Place;
   readonly resourceName: string;
   readonly label: string;
   readonly specHash: string;
@@ -59,6 +61,8 @@ export function wantedRoute(
   const { match, priority, targets, limits } = resource.spec;
   const route: WantedRoute = {
     uid: resource.uid,
+    ref: resource,
+    at: resource.at,
     resourceName: `${resource.namespace}/${resource.name}`,
     label: `${resource.kind} ${resource.namespace}/${resource.name}`,
     specHash,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { planRoutes } from './mail-route-plan.ts';
+import { planRoutes, routeColumns } from './mail-route-plan.ts';
 import type { ObservedRoute } from './mail-route-plan.ts';
 import { formatFault } from './fault.ts';
 import { parseManifests } from './manifest.ts';
@@ -90,6 +90,7 @@ describe('the plan', () => {
     id: 7n,
     resourceUid: route.uid,
     resourceName: route.resourceName,
+    columns: routeColumns(route.priority, route.senderDomains, route.recipientDomains, route.spec),
     specHash: route.specHash,
     secrets: 'same',
   };
@@ -100,6 +101,15 @@ describe('the plan', () => {
     expect(planRoutes([route], [{ ...row, secrets: 'other' }], none)).toEqual([
       { do: 'put-route', id: 7n, uid, route },
     ]);
+  });
+  test('one that somebody changed by hand is put again', () => {
+    const changed = { ...row, columns: routeColumns(1, route.senderDomains, route.recipientDomains, route.spec) };
+    expect(planRoutes([route], [changed], none)).toEqual([{ do: 'put-route', id: 7n, uid, route }]);
+  });
+  test('the order of keys makes no difference', () => {
+    expect(routeColumns(1, [], ['a'], { b: 1, a: [{ d: 1, c: 2 }] })).toBe(
+      routeColumns(1, [], ['a'], { a: [{ c: 2, d: 1 }], b: 1 }),
+    );
   });
   test('one whose resource is gone is deleted', () => {
     expect(planRoutes([], [row], none)).toEqual([{ do: 'delete-route', id: 7n, uid, resourceName: 'default/r' }]);

@@ -75,10 +75,10 @@ describe('what is refused, and where it stands', () => {
     ['a: [', 'a.yaml:1:5: not YAML: '],
     ['a: 1\na: 2\n', 'a.yaml:2:1: not YAML: Map keys must be unique'],
     ['just text', 'a.yaml:1:1: kind is missing'],
-    [`${head}kind: MailPolicy\n`, 'a.yaml:2:1: MailPolicy is not available yet: it comes with the filters'],
+    [`${head}kind: MailFilter\n`, 'a.yaml:2:1: kind "MailFilter" is not known'],
     [
       'kind: Deployment\n',
-      'a.yaml:1:1: kind "Deployment" is not known; known are MailDomain, Mailbox, MailAlias, MailRoute, Secret',
+      'a.yaml:1:1: kind "Deployment" is not known; known are MailDomain, Mailbox, MailAlias, MailRoute, MailCredential, MailPolicy, MailServer, Secret',
     ],
     [mailbox('{adress: a@b.org, address: a@b.org}'), 'a.yaml:4:8: Mailbox: spec.adress is not a field of this kind'],
     [mailbox('{}'), 'a.yaml:4:1: Mailbox: spec.address is missing'],

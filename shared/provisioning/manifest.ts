@@ -5,19 +5,25 @@
 import { isMap, isPair, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type { Document, Node, YAMLError } from 'yaml';
 import { z } from 'zod';
+import { unreachable } from '#shared/base/unreachable.ts';
 import { faultAt } from './fault.ts';
 import type { ManifestFault, Path, Place } from './fault.ts';
 import { resourceUid } from './identity.ts';
 import { mailAliasSpec } from './mail-alias.ts';
+import { mailCredentialSpec } from './mail-credential.ts';
 import { mailDomainSpec, mailDomainWithoutEffect } from './mail-domain.ts';
-import type { MailDomainSpec } from './mail-domain.ts';
+import { mailPolicySpec } from './mail-policy.ts';
 import { mailRouteSpec } from './mail-route.ts';
+import { mailServerSpec } from './mail-server.ts';
 import { mailboxSpec } from './mailbox.ts';
 import type {
   MailAliasResource,
   MailboxResource,
+  MailCredentialResource,
   MailDomainResource,
+  MailPolicyResource,
   MailRouteResource,
+  MailServerResource,
   Resource,
   Resources,
   SecretResource,
@@ -61,26 +67,17 @@ const schemas = {
   Mailbox: z.strictObject({ ...head, kind: z.literal('Mailbox'), spec: mailboxSpec }),
   MailAlias: z.strictObject({ ...head, kind: z.literal('MailAlias'), spec: mailAliasSpec }),
   MailRoute: z.strictObject({ ...head, kind: z.literal('MailRoute'), spec: mailRouteSpec }),
+  MailCredential: z.strictObject({ ...head, kind: z.literal('MailCredential'), spec: mailCredentialSpec }),
+  MailPolicy: z.strictObject({ ...head, kind: z.literal('MailPolicy'), spec: mailPolicySpec }),
+  MailServer: z.strictObject({ ...head, kind: z.literal('MailServer'), spec: mailServerSpec }),
   Secret: z.strictObject({ apiVersion: z.literal('v1'), kind: z.literal('Secret'), metadata, ...secretBody }),
 } as const;
-
-const laterKinds: Readonly<Record<string, string>> = {
-  MailServer: 'an installation without a cluster is configured by the environment (see: postrider config)',
-  MailPolicy: 'it comes with the filters',
-  MailCredential: 'it comes with sending to other domains',
-};
 
 /** Reads all files; what is there twice, in whichever files, is a fault. */
 export function parseManifests(files: readonly ManifestFile[]): Manifests {
   const faults: ManifestFault[] = [];
   const notices: ManifestFault[] = [];
-  const resources = {
-    domains: new Array<MailDomainResource>(),
-    mailboxes: new Array<MailboxResource>(),
-    aliases: new Array<MailAliasResource>(),
-    routes: new Array<MailRouteResource>(),
-    secrets: new Array<SecretResource>(),
-  };
+  const sorter = new Sorter();
   const seen = new Map<string, Place>();
   for (const source of files.flatMap((file) => documents(file, faults))) {
     const value = parseResource(source, faults);
@@ -94,15 +91,56 @@ export function parseManifests(files: readonly ManifestFile[]): Manifests {
       continue;
     }
     seen.set(id, source.at(['metadata', 'name']));
-    if (value.kind === 'MailDomain') {
-      resources.domains.push({ ...resource, kind: value.kind, spec: value.spec });
-      notices.push(...withoutEffect(source, id, value.spec));
-    } else if (value.kind === 'Mailbox') resources.mailboxes.push({ ...resource, kind: value.kind, spec: value.spec });
-    else if (value.kind === 'MailAlias') resources.aliases.push({ ...resource, kind: value.kind, spec: value.spec });
-    else if (value.kind === 'MailRoute') resources.routes.push({ ...resource, kind: value.kind, spec: value.spec });
-    else resources.secrets.push({ ...resource, kind: value.kind, spec: secretValues(value) });
+    sorter.add(resource, value);
+    notices.push(...withoutEffect(source, id, value));
   }
-  return { resources, faults: inOrder(faults, files), notices };
+  return { resources: sorter.resources, faults: inOrder(faults, files), notices };
+}
+
+/** Resources by their kind. */
+class Sorter {
+  readonly resources = {
+    domains: new Array<MailDomainResource>(),
+    mailboxes: new Array<MailboxResource>(),
+    aliases: new Array<MailAliasResource>(),
+    routes: new Array<MailRouteResource>(),
+    credentials: new Array<MailCredentialResource>(),
+    policies: new Array<MailPolicyResource>(),
+    servers: new Array<MailServerResource>(),
+    secrets: new Array<SecretResource>(),
+  };
+
+  add(about: Omit<Resource, 'kind' | 'spec'>, value: Value): void {
+    const { domains, mailboxes, aliases, routes, credentials, policies, servers, secrets } = this.resources;
+    switch (value.kind) {
+      case 'MailDomain':
+        domains.push({ ...about, kind: value.kind, spec: value.spec });
+        return;
+      case 'Mailbox':
+        mailboxes.push({ ...about, kind: value.kind, spec: value.spec });
+        return;
+      case 'MailAlias':
+        aliases.push({ ...about, kind: value.kind, spec: value.spec });
+        return;
+      case 'MailRoute':
+        routes.push({ ...about, kind: value.kind, spec: value.spec });
+        return;
+      case 'MailCredential':
+        credentials.push({ ...about, kind: value.kind, spec: value.spec });
+        return;
+      case 'MailPolicy':
+        policies.push({ ...about, kind: value.kind, spec: value.spec });
+        return;
+      case 'MailServer':
+        servers.push({ ...about, kind: value.kind, spec: value.spec });
+        return;
+      case 'Secret':
+        secrets.push({ ...about, kind: value.kind, spec: secretValues(value) });
+        return;
+      default:
+        unreachable(value);
+    }
+  }
 }
 
 /** As they stand in the files: syntax is found before anything else. */
@@ -187,8 +225,6 @@ function toPlainValue(source: Source, faults: ManifestFault[]): unknown {
 
 function unknownKind(kind: unknown): string {
   if (kind === undefined) return 'kind is missing';
-  const reason = typeof kind === 'string' ? laterKinds[kind] : undefined;
-  if (reason !== undefined) return `${kind as string} is not available yet: ${reason}`;
   return `kind ${JSON.stringify(kind)} is not known; known are ${Object.keys(schemas).join(', ')}`;
 }
 
@@ -221,8 +257,13 @@ function describe<Kind extends string>(
   return { kind, namespace, name, uid, annotations, createdAt: null, isDeleting: false, at: source.at };
 }
 
-function withoutEffect(source: Source, id: string, spec: MailDomainSpec): readonly ManifestFault[] {
+function withoutEffect(source: Source, id: string, value: Value): readonly ManifestFault[] {
+  if (value.kind === 'MailServer') {
+    const message = `${id} has no effect: without a cluster the environment configures a server (see: postrider config)`;
+    return [faultAt(source.at(['kind']), message)];
+  }
+  if (value.kind !== 'MailDomain') return [];
   return mailDomainWithoutEffect
-    .filter((key) => spec[key] !== undefined)
+    .filter((key) => value.spec[key] !== undefined)
     .map((key) => faultAt(source.at(['spec', key]), `${id}: spec.${key} has no effect yet`));
 }

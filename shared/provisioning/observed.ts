@@ -2,6 +2,7 @@ import type { AccountId } from '#shared/base/ids.ts';
 import type { DeletionPolicy } from '#shared/db/directory-tables.ts';
 import type { DkimAlgorithm } from '#shared/db/sending-tables.ts';
 import type { MailAddress } from '#shared/text/address.ts';
+import type { ObservedCredential } from './credential-plan.ts';
 import type { ObservedRoute } from './mail-route-plan.ts';
 import type { Named, SendingLimits } from './wanted.ts';
 
@@ -32,6 +33,8 @@ export type ObservedDomain = ObservedRow & {
     readonly rotationSeconds: number | null;
     readonly overlapSeconds: number | null;
   };
+  readonly maxMessageBytes: bigint | null;
+  readonly requiresInboundTls: boolean;
 };
 
 export type ObservedAccount = ObservedRow &
@@ -67,6 +70,7 @@ export type ObservedDirectory = {
   readonly accounts: readonly ObservedAccount[];
   readonly aliases: readonly ObservedAlias[];
   readonly routes: readonly ObservedRoute[];
+  readonly credentials: readonly ObservedCredential[];
 };
 
 /** UIDs by what becomes of the rows that follow them. */

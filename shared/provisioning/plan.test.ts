@@ -11,7 +11,7 @@ import { applyToModel } from '../../test/harness/directory-model.ts';
 import { wantedDirectory } from './build-wanted.ts';
 import type { Named, WantedDirectory } from './wanted.ts';
 
-const nothing: ObservedDirectory = { domains: [], accounts: [], aliases: [], routes: [] };
+const nothing: ObservedDirectory = { domains: [], accounts: [], aliases: [], routes: [], credentials: [] };
 
 function resource(kind: string, name: string, spec: string, more = ''): string {
   return `apiVersion: postrider.dev/v1alpha1\nkind: ${kind}\nmetadata: {name: ${name}${more}}\nspec: ${spec}\n---\n`;
@@ -38,7 +38,7 @@ function run(
 ): { actions: readonly Action[]; faults: readonly string[] } {
   const { wanted, faults } = want(...texts);
   if (faults.length > 0) return { actions: [], faults };
-  const plan = planDirectory(wanted, observed, true);
+  const plan = planDirectory(wanted, observed, { isComplete: true, now: new Date(0) });
   return { actions: plan.actions, faults: plan.faults.map(formatFault) };
 }
 
@@ -297,7 +297,7 @@ describe('faults, with their places', () => {
     ],
     [
       'two resources with one address',
-      [org, alice, resource('MailAlias', 's', '{address: SALES@example.com, members: [alice@example.org]}')],
+      [org, alice, resource('MailAlias', 's', '{address: sales@example.com, members: [alice@example.org]}')],
       ['m.yaml:14:8: sales@example.org is already an address of Mailbox default/alice (m.yaml:9)'],
     ],
     [
@@ -396,7 +396,7 @@ describe('faults, with their places', () => {
       'm.yaml:4:8: nobody gets mail for postmaster@example.org, as RFC 5321 section 4.5.1 asks; make it an alias',
     ]);
     expect(
-      noticesOf(org, resource('Mailbox', 'x', '{address: x@example.org, aliases: [Postmaster@example.com]}')),
+      noticesOf(org, resource('Mailbox', 'x', '{address: x@example.org, aliases: [postmaster@example.com]}')),
     ).toEqual([]);
   });
 

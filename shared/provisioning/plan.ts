@@ -11,6 +11,8 @@
  */
 import type { AccountId } from '#shared/base/ids.ts';
 import { checkMembers } from './check-members.ts';
+import { planCredentials } from './credential-plan.ts';
+import type { CredentialAction } from './credential-plan.ts';
 import type { ResourceFault } from './fault.ts';
 import { planRoutes } from './mail-route-plan.ts';
 import type { RouteAction } from './mail-route-plan.ts';
@@ -53,19 +55,24 @@ export type Action =
       readonly uid: string;
     }
   | { readonly do: 'set-password'; readonly uid: string; readonly account: WantedAccount }
-  | RouteAction;
+  | RouteAction
+  | CredentialAction;
 
 type Uid = string | null;
 
 export type Plan = { readonly actions: readonly Action[]; readonly faults: readonly ResourceFault[] };
 
 /** All or nothing. `isComplete` false: some manifests had faults, so only what is surely wrong is reported. */
-export function planDirectory(wanted: WantedDirectory, observed: ObservedDirectory, isComplete: boolean): Plan {
+export function planDirectory(
+  wanted: WantedDirectory,
+  observed: ObservedDirectory,
+  { isComplete, now }: { readonly isComplete: boolean; readonly now: Date },
+): Plan {
   const uids: Uids = { wanted: uidsOf(wanted), kept: new Set() };
   const occupants = new Occupants(wanted, observed, uids);
   const faults = [...occupants.faults, ...(isComplete ? checkMembers(wanted, observed, uids) : [])];
   if (faults.length > 0) return { actions: [], faults };
-  return { actions: planActions({ wanted, observed, uids, occupants, keptAddresses: new Set() }), faults: [] };
+  return { actions: planActions({ wanted, observed, uids, occupants, keptAddresses: new Set(), now }), faults: [] };
 }
 
 export type Sound = {
@@ -76,9 +83,10 @@ export type Sound = {
   readonly occupants: Occupants;
   /** Of accounts that are not removed yet though their time has come: a resource with a fault names them. */
   readonly keptAddresses: ReadonlySet<string>;
+  readonly now: Date;
 };
 
-export function planActions({ wanted, observed, uids, occupants, keptAddresses }: Sound): readonly Action[] {
+export function planActions({ wanted, observed, uids, occupants, keptAddresses, now }: Sound): readonly Action[] {
   const kept = {
     domains: new Map(wanted.domains.map((domain) => [domain, occupants.domainRow(domain)])),
     accounts: new Map(wanted.accounts.map((account) => [account, occupants.accountRow(account)])),
@@ -93,6 +101,7 @@ export function planActions({ wanted, observed, uids, occupants, keptAddresses }
     ...[...kept.accounts].flatMap(([account, row]) => planAccount(account, row)),
     ...[...kept.aliases].flatMap(([alias, row]) => planAlias(alias, row)),
     ...planRoutes(wanted.routes, observed.routes, uids.kept),
+    ...planCredentials(wanted.credentials, observed.credentials, { kept: uids.kept, now }),
   ]);
 }
 
@@ -234,13 +243,17 @@ const order: readonly Action['do'][] = [
   'delete-domain',
   'retire-domain',
   'delete-route',
+  'delete-credential',
+  'remove-expired-passwords',
   'put-domain',
   'add-domain-name',
   'put-account',
   'put-alias',
   'add-address',
   'put-route',
+  'put-credential',
   'set-password',
+  'set-credential-password',
 ];
 
 function inOrder(actions: readonly Action[]): readonly Action[] {

@@ -1,8 +1,11 @@
 /** Typed resources, wherever they were read: from manifests (manifest.ts) or from an API server (cluster-object.ts). */
 import type { Path, Place, ResourceRef } from './fault.ts';
 import type { MailAliasSpec } from './mail-alias.ts';
+import type { MailCredentialSpec } from './mail-credential.ts';
 import type { MailDomainSpec } from './mail-domain.ts';
+import type { MailPolicySpec } from './mail-policy.ts';
 import type { MailRouteSpec } from './mail-route.ts';
+import type { MailServerSpec } from './mail-server.ts';
 import type { MailboxSpec } from './mailbox.ts';
 
 /** What all resources have. */
@@ -22,6 +25,10 @@ export type MailDomainResource = Resource<'MailDomain', MailDomainSpec>;
 export type MailboxResource = Resource<'Mailbox', MailboxSpec>;
 export type MailAliasResource = Resource<'MailAlias', MailAliasSpec>;
 export type MailRouteResource = Resource<'MailRoute', MailRouteSpec>;
+export type MailCredentialResource = Resource<'MailCredential', MailCredentialSpec>;
+export type MailPolicyResource = Resource<'MailPolicy', MailPolicySpec>;
+export type MailServerResource = Resource<'MailServer', MailServerSpec>;
+/** Its values, decoded. */
 export type SecretResource = Resource<'Secret', ReadonlyMap<string, string>>;
 
 export type Resources = {
@@ -29,6 +36,9 @@ export type Resources = {
   readonly mailboxes: readonly MailboxResource[];
   readonly aliases: readonly MailAliasResource[];
   readonly routes: readonly MailRouteResource[];
+  readonly credentials: readonly MailCredentialResource[];
+  readonly policies: readonly MailPolicyResource[];
+  readonly servers: readonly MailServerResource[];
   readonly secrets: readonly SecretResource[];
 };
 

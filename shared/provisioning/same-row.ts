@@ -12,6 +12,8 @@ export function sameDomain(wanted: WantedDomain, row: ObservedDomain): boolean {
     wanted.subaddressDelimiter === row.subaddressDelimiter &&
     wanted.suspended === row.suspended &&
     sameLimits(wanted.limits, row.limits) &&
+    wanted.maxMessageBytes === row.maxMessageBytes &&
+    wanted.requiresInboundTls === row.requiresInboundTls &&
     wanted.dkim.rotationSeconds === row.dkim.rotationSeconds &&
     wanted.dkim.overlapSeconds === row.dkim.overlapSeconds &&
     wanted.dkim.algorithms.join() === row.dkim.algorithms?.join() &&

@@ -38,6 +38,9 @@ export type WantedDomain = Wanted & {
     readonly rotationSeconds: number | null;
     readonly overlapSeconds: number;
   };
+  /** Of its MailPolicy; null: the server's own limit. */
+  readonly maxMessageBytes: bigint | null;
+  readonly requiresInboundTls: boolean;
 };
 
 /** The name of an account or alias; `domain` is the domain's own name. */
@@ -51,6 +54,8 @@ export type WantedPassword = {
   readonly length: number;
   /** The manifest of the Secret; null: there is none yet. */
   readonly secretFile: string | null;
+  /** The Secret that it is in, or would be generated into, and its mark (generate-password.ts). */
+  readonly source: { readonly namespace: string; readonly name: string; readonly mark: string | undefined };
   /** It follows the Secret; else it is set once, and the user's from then on. */
   readonly isFollowed: boolean;
 };
@@ -68,17 +73,38 @@ export type WantedAccount = Wanted &
     readonly savesSent: boolean;
   };
 
-export type WantedAlias = Wanted & Named & { readonly members: readonly MailAddress[]; readonly sendAs: boolean };
+export type WantedAlias = Wanted &
+  Named & {
+    readonly members: readonly MailAddress[];
+    readonly sendAs: boolean;
+    /** Members at domains that are not here are a fault. */
+    readonly refusesExternal: boolean;
+  };
+
+/** A login that hands in mail and does nothing else. */
+export type WantedCredential = Omit<Wanted, 'deletionPolicy' | 'isAdopting'> & {
+  readonly username: string;
+  /** Canonical addresses; the local part "*" stands for all of the domain. Domains that it may not use are left out. */
+  readonly allowedSenders: readonly string[];
+  readonly limits: SendingLimits;
+  /** Null: the password is not replaced by itself. */
+  readonly intervalSeconds: number | null;
+  /** How long the password before the present one works too. */
+  readonly overlapSeconds: number;
+  readonly secretName: string;
+  readonly password: WantedPassword;
+};
 
 export type WantedDirectory = {
   readonly domains: readonly WantedDomain[];
   readonly accounts: readonly WantedAccount[];
   readonly aliases: readonly WantedAlias[];
   readonly routes: readonly WantedRoute[];
+  readonly credentials: readonly WantedCredential[];
 };
 
-export function uidsOf({ domains, accounts, aliases }: WantedDirectory): ReadonlySet<string> {
-  return new Set([...domains, ...accounts, ...aliases].map(({ uid }) => uid));
+export function uidsOf({ domains, accounts, aliases, routes, credentials }: WantedDirectory): ReadonlySet<string> {
+  return new Set([...domains, ...accounts, ...aliases, ...routes, ...credentials].map(({ uid }) => uid));
 }
 
 /** How an address is named in the plan: unique, since a domain has no "@". */
@@ -89,4 +115,9 @@ export function addressKey({ localPart, domain }: Named): string {
 /** The Secret that holds a Mailbox's generated password. */
 export function generatedSecretName(mailboxName: string): string {
   return `${mailboxName}-mailbox`;
+}
+
+/** The Secret that holds the login of a MailCredential, unless its spec names another. */
+export function credentialSecretName(credentialName: string): string {
+  return `${credentialName}-smtp`;
 }

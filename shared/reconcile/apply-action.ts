@@ -6,10 +6,18 @@ import type { Database } from '#shared/db/schema.ts';
 import { setPrimaryPassword } from '#shared/directory/credentials.ts';
 import type { NewPassword } from '#shared/directory/credentials.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
+import { setMailCredentialPassword } from '#shared/directory/mail-credentials.ts';
 import { routeSealContext } from '#shared/provisioning/mail-route-wanted.ts';
 import type { WantedRoute } from '#shared/provisioning/mail-route-wanted.ts';
 import type { Action } from '#shared/provisioning/plan.ts';
-import type { Named, SendingLimits, WantedAccount, WantedAlias, WantedDomain } from '#shared/provisioning/wanted.ts';
+import type {
+  Named,
+  SendingLimits,
+  WantedAccount,
+  WantedAlias,
+  WantedCredential,
+  WantedDomain,
+} from '#shared/provisioning/wanted.ts';
 
 export type ApplyOptions = {
   readonly tx: Kysely<Database>;
@@ -56,6 +64,25 @@ export async function applyAction(action: Action, { tx, keyring, passwords }: Ap
     case 'put-route':
       await putRoute(tx, keyring, action.id, action.route);
       return;
+    case 'delete-credential':
+      await tx.deleteFrom('mail_credential').where('id', '=', action.id).execute();
+      return;
+    case 'put-credential':
+      await putCredential(tx, action.id, action.credential);
+      return;
+    case 'remove-expired-passwords':
+      await tx
+        .deleteFrom('mail_credential_password')
+        .where('credential_id', '=', action.id)
+        .where('expires_at', '<=', sql<Date>`now()`)
+        .execute();
+      return;
+    case 'set-credential-password': {
+      const { verifiers, secret } = newPasswordOf(passwords, action.credential);
+      if (secret === null) throw new Error(`the password of ${action.credential.label} has no Secret`);
+      await setMailCredentialPassword(tx, keyring, action.uid, { verifiers, secret });
+      return;
+    }
     case 'remove-address':
       await tx
         .deleteFrom('address')
@@ -73,14 +100,22 @@ export async function applyAction(action: Action, { tx, keyring, passwords }: Ap
       );
       return;
     case 'set-password': {
-      const made = passwords.get(action.account.uid);
-      if (!made) throw new Error(`no verifiers were made for ${action.account.label}`);
+      const made = newPasswordOf(passwords, action.account);
       await setPrimaryPassword(tx, keyring, await accountIdOf(tx, action.account), made);
       return;
     }
     default:
       unreachable(action);
   }
+}
+
+function newPasswordOf(
+  passwords: ApplyOptions['passwords'],
+  { uid, label }: Pick<WantedAccount, 'uid' | 'label'>,
+): NewPassword {
+  const made = passwords.get(uid);
+  if (!made) throw new Error(`no verifiers were made for ${label}`);
+  return made;
 }
 
 type LetGo = Extract<Action, { readonly do: 'retire-account' | 'retire-alias' | 'retire-domain' | 'release' }>;
@@ -125,6 +160,8 @@ async function putDomain(tx: Kysely<Database>, id: bigint | null, wanted: Wanted
     dkim_algorithms: [...wanted.dkim.algorithms],
     dkim_rotation_seconds: wanted.dkim.rotationSeconds === null ? null : BigInt(wanted.dkim.rotationSeconds),
     dkim_overlap_seconds: BigInt(wanted.dkim.overlapSeconds),
+    max_message_bytes: wanted.maxMessageBytes,
+    requires_inbound_tls: wanted.requiresInboundTls,
   };
   if (id !== null) {
     await tx.updateTable('domain').set(values).where('id', '=', id).execute();
@@ -207,6 +244,20 @@ async function putRoute(tx: Kysely<Database>, keyring: Keyring, id: bigint | nul
   };
   if (id === null) await tx.insertInto('mail_route').values(values).execute();
   else await tx.updateTable('mail_route').set(values).where('id', '=', id).execute();
+}
+
+async function putCredential(tx: Kysely<Database>, id: bigint | null, wanted: WantedCredential): Promise<void> {
+  const values = {
+    resource_uid: wanted.uid,
+    resource_name: wanted.resourceName,
+    username: wanted.username,
+    allowed_senders: wanted.allowedSenders,
+    ...limitColumns(wanted.limits),
+    overlap_seconds: BigInt(wanted.overlapSeconds),
+    spec_hash: wanted.specHash,
+  };
+  if (id === null) await tx.insertInto('mail_credential').values(values).execute();
+  else await tx.updateTable('mail_credential').set(values).where('id', '=', id).execute();
 }
 
 async function insertAlias(tx: Kysely<Database>, wanted: WantedAlias): Promise<bigint> {

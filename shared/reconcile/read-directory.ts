@@ -2,21 +2,30 @@ import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import type { AccountId } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
-import type { SealedCredential, TaggedCredential } from '#shared/directory/credentials.ts';
+import type { TaggedCredential } from '#shared/directory/credentials.ts';
+import type { ObservedCredential } from '#shared/provisioning/credential-plan.ts';
 import type {
   ObservedAccount,
   ObservedAlias,
   ObservedDirectory,
   ObservedDomain,
 } from '#shared/provisioning/observed.ts';
+import { routeColumns } from '#shared/provisioning/mail-route-plan.ts';
 import type { ObservedRoute } from '#shared/provisioning/mail-route-plan.ts';
 import type { Named, SendingLimits } from '#shared/provisioning/wanted.ts';
 
 /** An account's primary credential, as far as it is needed to know its password again. */
-export type StoredCredential = SealedCredential & TaggedCredential & { readonly secret_tag: Buffer | null };
+export type StoredPrimary = TaggedCredential & { readonly secret_tag: Buffer | null };
 
-/** A route's secrets, as far as they are needed to know them again. */
-export type StoredRoute = Omit<ObservedRoute, 'secrets'> & { readonly sealKeyId: string; readonly secretTag: Buffer };
+/** By which a secret is known again, with the key that the tag was made with. */
+type Tagged = { readonly sealKeyId: string; readonly secretTag: Buffer };
+
+export type StoredRoute = Omit<ObservedRoute, 'secrets'> & Tagged;
+
+/** `present`: its password, null where it has none. */
+export type StoredCredential = Omit<ObservedCredential, 'password'> & {
+  readonly present: (Tagged & { readonly id: string }) | null;
+};
 
 /** The directory as it is stored, but for what its passwords are. */
 export type StoredDirectory = {
@@ -24,7 +33,8 @@ export type StoredDirectory = {
   readonly accounts: readonly Omit<ObservedAccount, 'password'>[];
   readonly aliases: readonly ObservedAlias[];
   readonly routes: readonly StoredRoute[];
-  readonly credentials: ReadonlyMap<AccountId, StoredCredential>;
+  readonly credentials: readonly StoredCredential[];
+  readonly primaries: ReadonlyMap<AccountId, StoredPrimary>;
 };
 
 export async function readDirectory(db: Kysely<Database>): Promise<StoredDirectory> {
@@ -37,28 +47,14 @@ export async function readDirectory(db: Kysely<Database>): Promise<StoredDirecto
     aliases: await readAliases(db, names, book),
     routes: await readRoutes(db),
     credentials: await readCredentials(db),
+    primaries: await readPrimaries(db),
   };
 }
 
 /** Two reads of one directory that nobody changed meanwhile have one text. */
-export function fingerprint({ domains, accounts, aliases, routes, credentials }: StoredDirectory): string {
-  const versions = [...credentials.values()].map(({ account_id, id, version }) => [account_id, id, version]);
-  return JSON.stringify([domains, accounts, aliases, routes, versions], (_, value: unknown) =>
-    typeof value === 'bigint' ? `${value}` : value,
-  );
-}
-
-export function withPasswords(
-  stored: StoredDirectory,
-  passwords: ReadonlyMap<AccountId, ObservedAccount['password']>,
-  routes: readonly ObservedRoute[],
-): ObservedDirectory {
-  return {
-    domains: stored.domains,
-    accounts: stored.accounts.map((account) => ({ ...account, password: passwords.get(account.id) ?? 'none' })),
-    aliases: stored.aliases,
-    routes,
-  };
+export function fingerprint({ primaries, ...rest }: StoredDirectory): string {
+  const versions = [...primaries.values()].map(({ account_id, id, version }) => [account_id, id, version]);
+  return JSON.stringify([rest, versions], (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value));
 }
 
 async function readDomains(db: Kysely<Database>): Promise<readonly ObservedDomain[]> {
@@ -86,6 +82,8 @@ async function readDomains(db: Kysely<Database>): Promise<readonly ObservedDomai
         rotationSeconds: row.dkim_rotation_seconds === null ? null : Number(row.dkim_rotation_seconds),
         overlapSeconds: row.dkim_overlap_seconds === null ? null : Number(row.dkim_overlap_seconds),
       },
+      maxMessageBytes: row.max_message_bytes,
+      requiresInboundTls: row.requires_inbound_tls,
     }),
   );
 }
@@ -196,23 +194,70 @@ async function readAliases(
 async function readRoutes(db: Kysely<Database>): Promise<readonly StoredRoute[]> {
   const rows = await db
     .selectFrom('mail_route')
-    .select(['id', 'resource_uid', 'resource_name', 'spec_hash', 'seal_key_id', 'secret_tag'])
+    .select([
+      'id',
+      'resource_uid',
+      'resource_name',
+      'priority',
+      'sender_domains',
+      'recipient_domains',
+      'spec',
+      'spec_hash',
+      'seal_key_id',
+      'secret_tag',
+    ])
     .orderBy('id')
     .execute();
   return rows.map((row) => ({
     id: row.id,
     resourceUid: row.resource_uid,
     resourceName: row.resource_name,
+    columns: routeColumns(row.priority, row.sender_domains, row.recipient_domains, row.spec),
     specHash: row.spec_hash,
     sealKeyId: row.seal_key_id,
     secretTag: row.secret_tag,
   }));
 }
 
-async function readCredentials(db: Kysely<Database>): Promise<ReadonlyMap<AccountId, StoredCredential>> {
+async function readCredentials(db: Kysely<Database>): Promise<readonly StoredCredential[]> {
+  const rows = await db.selectFrom('mail_credential').selectAll().orderBy('id').execute();
+  if (rows.length === 0) return [];
+  const passwords = group(
+    await db
+      .selectFrom('mail_credential_password')
+      .select(['credential_id', 'id', 'seal_key_id', 'secret_tag', 'expires_at', 'created_at'])
+      .select(sql<boolean>`coalesce(expires_at <= now(), false)`.as('has_expired'))
+      .orderBy('credential_id')
+      .orderBy('created_at')
+      .execute(),
+    ({ credential_id }) => credential_id,
+    (row) => row,
+  );
+  return rows.map((row) => {
+    const own = passwords.get(row.id) ?? [];
+    const present = own.find(({ expires_at }) => expires_at === null) ?? null;
+    const previous = own.findLast(({ expires_at, has_expired }) => expires_at !== null && !has_expired);
+    return {
+      id: row.id,
+      resourceUid: row.resource_uid,
+      resourceName: row.resource_name,
+      username: row.username,
+      allowedSenders: row.allowed_senders,
+      limits: limitsOf(row),
+      overlapSeconds: Number(row.overlap_seconds),
+      specHash: row.spec_hash,
+      passwordSince: present?.created_at ?? null,
+      previousUntil: previous?.expires_at ?? null,
+      hasExpired: own.some(({ has_expired }) => has_expired),
+      present: present && { id: present.id, sealKeyId: present.seal_key_id, secretTag: present.secret_tag },
+    };
+  });
+}
+
+async function readPrimaries(db: Kysely<Database>): Promise<ReadonlyMap<AccountId, StoredPrimary>> {
   const rows = await db
     .selectFrom('credential')
-    .select(['account_id', 'id', 'scram_sha256', 'seal_key_id', 'version', 'secret_tag'])
+    .select(['account_id', 'id', 'seal_key_id', 'version', 'secret_tag'])
     .where('kind', '=', 'primary')
     .orderBy('account_id')
     .execute();

@@ -112,7 +112,11 @@ export function applyToModel(observed: ObservedDirectory, actions: readonly Acti
       }
       case 'put-route':
       case 'delete-route':
-        throw new Error('no MailRoute is in these tests');
+      case 'put-credential':
+      case 'delete-credential':
+      case 'set-credential-password':
+      case 'remove-expired-passwords':
+        throw new Error('neither MailRoute nor MailCredential is in these tests');
       case 'set-password':
         accounts = accounts.map((row) =>
           addressKey(row) === addressKey(action.account) ? { ...row, password: 'same' } : row,
@@ -120,5 +124,5 @@ export function applyToModel(observed: ObservedDirectory, actions: readonly Acti
         break;
     }
   }
-  return { domains, accounts, aliases, routes: [] };
+  return { domains, accounts, aliases, routes: [], credentials: [] };
 }
