@@ -39,9 +39,9 @@ const purposes = Object.keys(reasonWords) as readonly RecordPurpose[];
 
 /** `looks` are null where nobody has looked yet, or nobody is to look. */
 export function recordStatuses(wanted: readonly WantedRecord[], look: DomainLook | null): readonly RecordStatus[] {
-  const verdicts = new Map(look?.records.map(({ record, verdict }) => [record, verdict]));
+  const verdicts = new Map(look?.records.map(({ record, verdict }) => [essence(record), verdict]));
   return wanted.slice(0, maxRecordsTold).map((record) => {
-    const { state, found } = verdicts.get(record) ?? { state: 'Unknown', found: [] };
+    const { state, found } = verdicts.get(essence(record)) ?? { state: 'Unknown', found: [] };
     return {
       name: `${record.name}.`,
       type: record.type,
@@ -54,6 +54,10 @@ export function recordStatuses(wanted: readonly WantedRecord[], look: DomainLook
       state,
     };
   });
+}
+
+function essence({ name, type, values }: WantedRecord): string {
+  return `${name} ${type} ${values.join(' ')}`;
 }
 
 /** Whose faults come first: what is missing or wrong, then what nobody knows. */

@@ -17,6 +17,8 @@ export type RecordLook = {
   readonly verdict: RecordVerdict;
   /** Resolvers have it as well; asked of keys alone. */
   readonly isEverywhere: boolean;
+  /** All texts at the name of a challenge, whosever they are. */
+  readonly texts: readonly string[];
 };
 
 export type DomainLook = {
@@ -58,7 +60,9 @@ export async function lookAtDomain(
   return {
     records: wanted.flatMap((each) => {
       const look = looks.get(each);
-      return look ? [{ record: look.record, verdict: look.verdict, isEverywhere: look.isEverywhere }] : [];
+      if (!look) return [];
+      const { record, verdict, isEverywhere, texts } = look;
+      return [{ record, verdict, isEverywhere, texts }];
     }),
     spf,
     servers: [...new Set([...looks.values()].flatMap(({ servers }) => servers))].toSorted(),
@@ -71,7 +75,7 @@ async function lookAtRecord(
   options: DnsLookOptions,
   signal: AbortSignal,
 ): Promise<OneLook> {
-  const nothing = { record, isEverywhere: false, servers: [], spf: null };
+  const nothing = { record, isEverywhere: false, texts: [], servers: [], spf: null };
   if (record.type === 'CNAME') return { ...nothing, verdict: await lookAtHost(record, addresses, options, signal) };
   // Of an address' name nobody waits for a change.
   if (record.type === 'PTR') {
@@ -83,13 +87,21 @@ async function lookAtRecord(
   const verdict = judgeAnswers(record, answers);
   const isEverywhere =
     record.purpose === 'dkim' && verdict.state === 'Published' && (await isAtResolvers(record, options.resolvers));
-  const spf = record.purpose === 'spf' && verdict.state === 'Published' ? spfText(answers) : null;
-  return { record, verdict, isEverywhere, servers: look.answers.map(({ server }) => server), spf };
+  const texts = record.type === 'TXT' ? textsOf(answers) : [];
+  const isSpf = record.purpose === 'spf' && verdict.state === 'Published';
+  return {
+    record,
+    verdict,
+    isEverywhere,
+    texts: record.purpose === 'challenge' ? texts : [],
+    servers: look.answers.map(({ server }) => server),
+    spf: isSpf ? (texts.find((text) => /^v=spf1(?: |$)/i.test(text)) ?? null) : null,
+  };
 }
 
-function spfText(answers: readonly AnyAnswer[]): string | null {
-  const texts = answers.flatMap((answer) => (answer.kind === 'records' ? answer.records : []));
-  return texts.map((text) => (Array.isArray(text) ? text.join('') : '')).find((text) => /^v=spf1/i.test(text)) ?? null;
+function textsOf(answers: readonly AnyAnswer[]): readonly string[] {
+  const records = answers.flatMap((answer) => (answer.kind === 'records' ? answer.records : []));
+  return records.map((strings) => (Array.isArray(strings) ? strings.join('') : ''));
 }
 
 /** Receivers ask theirs, which may still keep that there was nothing. */

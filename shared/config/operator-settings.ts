@@ -89,6 +89,21 @@ export const operatorSettings = {
     standard: '5m',
     help: 'How often all resources are compared with all rows though nothing was heard of a change.',
   }),
+  dnsServers: setting({
+    names: ['DNS_SERVERS'],
+    group: 'DNS',
+    type: wordsType,
+    standard: '',
+    standardHelp: 'those of /etc/resolv.conf',
+    help: "The resolvers that find domains' name servers, as `192.0.2.1` or `[2001:db8::1]:5353`, with commas between them. Of the first two is asked whether they have a new DKIM key, before it signs.",
+  }),
+  dnsAuthorityPort: setting({
+    names: ['DNS_AUTHORITY_PORT'],
+    group: 'DNS',
+    type: integerType(1, 65_535),
+    standard: '53',
+    help: "The port of domains' name servers; another one is for tests alone.",
+  }),
   httpHost: setting({
     names: ['HTTP_HOST'],
     group: 'Listeners',

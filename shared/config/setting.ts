@@ -5,7 +5,8 @@ export type Preset = 'development' | 'staging' | 'debug' | 'developmentMode' | '
 
 export type Setting<T> = {
   readonly names: readonly [string, ...string[]];
-  readonly group: 'Modes' | 'Data' | 'Kubernetes' | 'Listeners' | 'TLS' | 'Logins' | 'Outbound' | 'Limits' | 'Running';
+  readonly group:
+    'Modes' | 'Data' | 'Kubernetes' | 'DNS' | 'Listeners' | 'TLS' | 'Logins' | 'Outbound' | 'Limits' | 'Running';
   readonly type: ValueType<T>;
   /** As it would be written. */
   readonly standard: string;

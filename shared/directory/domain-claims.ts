@@ -60,3 +60,8 @@ export async function proveClaim(
     .executeTakeFirst();
   return made !== undefined;
 }
+
+/** Whether a list of domains takes in a name: as it is, or below `*.example.org`. */
+export function isListedDomain(listed: readonly string[], name: string): boolean {
+  return listed.some((each) => (each.startsWith('*.') ? name.endsWith(each.slice(1)) : each === name));
+}

@@ -1,0 +1,248 @@
+/**
+ * Follows the DNS of each MailDomain: whose it is (the challenge), whether it has the records that the domain needs, and
+ * when a DKIM key may sign. What was seen is kept in rows and in the status, so that a restart asks nobody anew.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { Kysely } from 'kysely';
+import type { Database } from '#shared/db/schema.ts';
+import { transact } from '#shared/db/tx.ts';
+import { noteSeenKeys, reconcileDomainKeys } from '#shared/directory/dkim-keys.ts';
+import { challengeName, challengeToken, proveClaim } from '#shared/directory/domain-claims.ts';
+import { assertEpoch } from '#shared/reconcile/leader-epoch.ts';
+import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
+import type { ReconcileResult } from '#operator/kube/controller.ts';
+import { nameOf } from '#operator/kube/resource.ts';
+import type { ConditionReport } from '#operator/status/condition.ts';
+import { findCondition } from '#operator/status/condition.ts';
+import { dkimCondition, dkimStatuses, instant, seenKeys } from './dkim-condition.ts';
+import { dnsCondition, recordStatuses, type RecordStatus } from './dns-condition.ts';
+import { lookAtDomain, type DnsLookOptions, type DomainLook } from './dns-look.ts';
+import { claimState, domainNames } from './domain-needs.ts';
+import { gatherDomain, type DomainState } from './domain-state.ts';
+import { nextLook, readSchedule, type LookSchedule } from './look-schedule.ts';
+import { endpointsOf, type DnsPublisher, type Published } from './dns-endpoints.ts';
+import type { WantedRecord } from './wanted-records.ts';
+
+export type DomainDnsOptions = {
+  readonly foundation: OperatorFoundation;
+  readonly look: DnsLookOptions;
+  readonly publisher: DnsPublisher;
+};
+
+/** What the status says of the DNS since the last look. */
+type DnsFacts = {
+  readonly condition: ConditionReport;
+  readonly records: readonly RecordStatus[];
+  readonly schedule: LookSchedule | null;
+  readonly servers: readonly string[];
+};
+
+/** How often keys are looked after though nothing happens: their times are hours and more. */
+const keysEveryMs = 10 * 60_000;
+const defaultVerifySeconds = 3600;
+
+export class DomainDns {
+  readonly #options: DomainDnsOptions;
+  /** By UID. */
+  readonly #facts = new Map<string, DnsFacts>();
+
+  constructor(options: DomainDnsOptions) {
+    this.#options = options;
+  }
+
+  /** What the status says of each domain now, for metrics. */
+  get facts(): Iterable<{ readonly records: readonly RecordStatus[] }> {
+    return this.#facts.values();
+  }
+
+  forget(uid: string): void {
+    this.#facts.delete(uid);
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
+    const { foundation } = this.#options;
+    const { namespace = '', name } = nameOf(key);
+    const gather = (): Promise<DomainState | null> =>
+      gatherDomain(foundation.resources, foundation.database.db, { namespace, name });
+    let state = await gather();
+    if (state === null) return;
+    if (await this.#tendKeys(state)) state = (await gather()) ?? state;
+    const known = this.#facts.get(state.object.metadata.uid) ?? factsOf(state);
+    const { clock } = foundation;
+    const isDue = !known?.schedule || known.schedule.nextTime <= clock.now() || !isFor(known.records, state.wanted);
+    let facts = known;
+    if (isDue || !facts) {
+      const look = await this.#look(state, signal);
+      if (look && (await this.#note(state, look))) state = (await gather()) ?? state;
+      facts = this.#judge(state, look, known);
+    }
+    this.#facts.set(state.object.metadata.uid, facts);
+    const { publisher } = this.#options;
+    const published = await publisher.publish({
+      owner: state.object,
+      isWanted: state.row !== null && state.spec.dns?.publish === 'DNSEndpoint',
+      endpoints: endpointsOf(state.wanted, (at) => isProved(state, at)),
+    });
+    this.#report(state, { ...facts, condition: withPublication(facts.condition, published) });
+    const lookMs = facts.schedule ? facts.schedule.nextTime.getTime() - clock.now().getTime() : keysEveryMs;
+    return { afterMs: Math.max(1_000, Math.min(lookMs, keysEveryMs)) };
+  }
+
+  readonly #fence = (tx: Kysely<Database>): Promise<void> => assertEpoch(tx, this.#options.foundation.epoch);
+
+  /** Whether anything was done. */
+  async #tendKeys({ row, spec }: DomainState): Promise<boolean> {
+    if (row === null) return false;
+    const { database, keyring, logger } = this.#options.foundation;
+    const publication = verifies(spec) ? 'seen' : 'assumed';
+    const change = await reconcileDomainKeys({
+      db: database.db,
+      keyring,
+      domainId: row.id,
+      publication,
+      fence: this.#fence,
+    });
+    if (change === null) return false;
+    const actions = change.actions.map((action) => action.do);
+    logger.info({ event: 'dkim.keys', domain: change.domain, actions }, 'DKIM keys changed');
+    return true;
+  }
+
+  /** Null: nothing is to be looked at. */
+  async #look({ spec, wanted, needs }: DomainState, signal: AbortSignal): Promise<DomainLook | null> {
+    const asked = verifies(spec) ? wanted : wanted.filter(({ purpose }) => purpose === 'challenge');
+    if (asked.length === 0) return null;
+    return lookAtDomain({ wanted: asked, addresses: needs.addresses, signal }, this.#options.look);
+  }
+
+  /** Keeps what was seen; whether that changes what is wanted. */
+  async #note(state: DomainState, look: DomainLook): Promise<boolean> {
+    const { row, spec } = state;
+    const proved = look.records.filter(
+      ({ record, verdict }) => record.purpose === 'challenge' && verdict.state === 'Published',
+    );
+    const { database } = this.#options.foundation;
+    for (const each of proved) await this.#prove(state, each.record, each.texts);
+    if (row === null || !verifies(spec)) return proved.length > 0;
+    const seen = seenKeys(spec.domain, spec.aliasDomains, row.keys, look.records);
+    const isNew = row.keys.some(({ selector, seenSince }) => {
+      const is = seen.get(selector);
+      return is !== undefined && is !== (seenSince !== null);
+    });
+    if (isNew) {
+      await transact(database.db, async (tx) => {
+        await this.#fence(tx);
+        await noteSeenKeys(tx, row.id, seen);
+      });
+      await this.#tendKeys(state);
+    }
+    return isNew || proved.length > 0;
+  }
+
+  async #prove(
+    { namespace, serverUid, claimants, needs }: DomainState,
+    record: WantedRecord,
+    texts: readonly string[],
+  ): Promise<void> {
+    const { database, logger } = this.#options.foundation;
+    const [domain] = [...needs.challenges.keys()].filter((name) => challengeName(name) === record.name);
+    if (domain === undefined) return;
+    const others = (claimants.get(domain) ?? []).filter((other) => other !== namespace);
+    const outdated = others.filter((other) => !texts.includes(challengeToken(serverUid, { namespace: other, domain })));
+    const isNew = await transact(database.db, async (tx) => {
+      await this.#fence(tx);
+      return proveClaim(tx, { namespace, domain }, outdated);
+    });
+    if (isNew)
+      logger.info({ event: 'domain.proved', domain, namespace, outdated }, 'a namespace showed to have a domain');
+  }
+
+  #judge(state: DomainState, look: DomainLook | null, before: DnsFacts | null): DnsFacts {
+    const { spec, wanted } = state;
+    const { clock } = this.#options.foundation;
+    const records = recordStatuses(wanted, look);
+    if (look === null) {
+      const message = 'nobody looks: spec.dns.verify is false';
+      const condition = { type: 'DNSReady', status: 'Unknown', reason: 'NotVerified', message } as const;
+      return { condition, records, schedule: null, servers: [] };
+    }
+    const condition: ConditionReport = verifies(spec)
+      ? dnsCondition(look)
+      : { type: 'DNSReady', status: 'Unknown', reason: 'NotVerified', message: 'only the challenge is looked for' };
+    const isWaiting = state.row?.keys.some((key) => key.state === 'pending') === true && verifies(spec);
+    const isProved = state.needs.challenges.size === 0;
+    const schedule = nextLook(clock.now(), before?.schedule ?? null, {
+      isSettled: isProved && !isWaiting && (condition.status === 'True' || condition.reason === 'NotVerified'),
+      isSame: before !== null && isDeepStrictEqual(before.records, records),
+      everySeconds: spec.dns?.verifyInterval ?? defaultVerifySeconds,
+      random: this.#options.look.random(),
+    });
+    return { condition, records, schedule, servers: look.servers.slice(0, 32) };
+  }
+
+  #report(state: DomainState, { condition, records, schedule, servers }: DnsFacts): void {
+    const { board, keyring } = this.#options.foundation;
+    const { object, spec, row } = state;
+    board.report(object, 'dns', {
+      generation: object.metadata.generation ?? 0,
+      conditions: [condition, ...(row === null ? [] : [dkimCondition(spec.domain, row, keyring.ids)])],
+      fields: {
+        challenge: challengeStatus(state, records),
+        dkim: row === null ? undefined : dkimStatuses(spec.domain, row.keys),
+        dnsRecords: records,
+        dnsCheck: schedule
+          ? { lastTime: instant(schedule.lastTime), nextTime: instant(schedule.nextTime), servers }
+          : undefined,
+      },
+    });
+  }
+}
+
+/** The name is the domain's, an alias domain's, or below one that is proved. */
+function isProved({ spec, needsInput }: DomainState, at: string): boolean {
+  const names = domainNames(spec).filter((name) => at === name || at.endsWith(`.${name}`));
+  const longest = names.toSorted((a, b) => b.length - a.length)[0];
+  return longest !== undefined && claimState(longest, needsInput) !== 'Open';
+}
+
+function withPublication(condition: ConditionReport, published: Published): ConditionReport {
+  if (published.kind === 'refused') return published.condition;
+  const isWaiting = published.kind === 'published' && !published.isObserved && condition.status === 'False';
+  if (!isWaiting) return condition;
+  const message = `external-dns has not taken up the DNSEndpoint yet; ${condition.message}`;
+  return { ...condition, reason: 'DNSEndpointNotObserved', message };
+}
+
+function verifies({ dns }: DomainState['spec']): boolean {
+  return dns?.verify !== false;
+}
+
+function challengeStatus({ namespace, spec, serverUid, needsInput }: DomainState, records: readonly RecordStatus[]) {
+  const { domain } = spec;
+  const name = `${challengeName(domain)}.`;
+  const claim = claimState(domain, needsInput);
+  const looked = records.find((record) => record.name === name)?.state;
+  const open = looked === undefined || looked === 'Unknown' ? 'Unknown' : 'Missing';
+  return { name, value: challengeToken(serverUid, { namespace, domain }), state: claim === 'Open' ? open : claim };
+}
+
+/** What was found out before this process began. */
+function factsOf({ object }: DomainState): DnsFacts | null {
+  const { status } = object;
+  const condition = findCondition(status, 'DNSReady');
+  const schedule = readSchedule(status?.dnsCheck);
+  if (condition === undefined || schedule === null) return null;
+  const { type, status: holds, reason, message } = condition;
+  return {
+    condition: { type, status: holds, reason, message },
+    records: (status?.dnsRecords ?? []) as readonly RecordStatus[],
+    schedule,
+    servers: status?.dnsCheck?.servers ?? [],
+  };
+}
+
+/** The records that were looked at are those that are wanted now. */
+function isFor(records: readonly RecordStatus[], wanted: readonly WantedRecord[]): boolean {
+  const essence = ({ name, type, values, required }: RecordStatus): unknown => ({ name, type, values, required });
+  return isDeepStrictEqual(records.map(essence), recordStatuses(wanted, null).map(essence));
+}
