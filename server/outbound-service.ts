@@ -29,7 +29,7 @@ export type OutboundParts = {
   readonly keyring: Keyring;
   readonly store: MailStore;
   readonly directory: RecipientDirectory;
-  readonly sending: Pick<SendingService, 'notices' | 'rules' | 'suppression'>;
+  readonly sending: Pick<SendingService, 'notices' | 'rules' | 'suppression' | 'sevenBit'>;
   /** Hears of every committed change of an account. */
   readonly tell: (hint: ChangeHint) => void;
 };
@@ -101,6 +101,7 @@ async function openTransport(
     tlsReports: stack.use(await openPgTlsSessions({ db, clock, logger })),
     rests: stack.use(await openPgSourceRests({ db, clock, logger })),
     rules: sending.rules,
+    sevenBit: sending.sevenBit,
     ownName: hostname,
     isOwnName: (name) => name.toLowerCase().replace(/\.$/, '') === hostname.toLowerCase(),
     isOwnAddress: isOwnAddress(config.ownAddresses),

@@ -15,10 +15,11 @@ import { createReplyRules } from './bounce/reply-rules.ts';
 import { createSuppressionList, type SuppressionList } from './bounce/suppression.ts';
 import type { Resolver } from '#shared/dns/answer.ts';
 import { callbackResolver } from '#shared/dns/callback-resolver.ts';
-import type { MailAcceptor, Notices, ReplyRules } from './mail/outbound-ports.ts';
+import type { MailAcceptor, Notices, ReplyRules, SevenBitMessages } from './mail/outbound-ports.ts';
 import type { RecipientDirectory } from './mail/ports.ts';
 import { createArcSealer, type ArcSealer } from './signing/arc-sealer.ts';
 import { createSigner, type Signer } from './signing/dkim-signer.ts';
+import { createSevenBitMessages } from './signing/seven-bit-messages.ts';
 import { SigningKeys } from './signing/signing-keys.ts';
 import { directoryFault } from './store/directory-fault.ts';
 import { createSendingLimits } from './submission/sending-limits.ts';
@@ -41,6 +42,7 @@ export interface SendingService {
   readonly notices: Notices;
   readonly rules: ReplyRules;
   readonly suppression: SuppressionList;
+  readonly sevenBit: SevenBitMessages;
   readonly sealer: ArcSealer;
   openSubmission(acceptor: MailAcceptor): Submission;
 }
@@ -50,12 +52,14 @@ export function createSendingService(parts: SendingParts): SendingService {
   const addresses = createBounceAddresses(keyring, clock);
   const suppression = createSuppressionList(database.db);
   const keys = new SigningKeys(database.db, keyring, clock);
+  const signer = countedSigner(createSigner(keys, clock), metrics);
   const notices = counted(createNotices({ hostname: config.hostname, clock, createSpool }), metrics);
   return {
     reports: createInboundReports({ addresses, suppression, addressOf: (id) => addressOf(database, id) }),
     notices,
     rules: createReplyRules(),
     suppression,
+    sevenBit: createSevenBitMessages({ signer, createSpool }),
     // mailauth's type has rows of texts alone; for MX, say, it takes what node:dns gives.
     sealer: createArcSealer({ keys, resolver: callbackResolver(resolver) as DNSResolver, logger }),
     openSubmission: (acceptor) =>
@@ -67,7 +71,7 @@ export function createSendingService(parts: SendingParts): SendingService {
           day: config.sendingPerDay,
           new: config.newRecipientsPerDay,
         }),
-        signer: countedSigner(createSigner(keys, clock), metrics),
+        signer,
         bounceAddresses: config.bounceAddresses ? addresses : null,
         notices,
         logger,
@@ -87,8 +91,8 @@ function counted(notices: Notices, metrics: SendingParts['metrics']): Notices {
 
 function countedSigner(signer: Signer, metrics: SendingParts['metrics']): Signer {
   return {
-    async sign(message, domain) {
-      const fields = await signer.sign(message, domain);
+    async sign(message, domain, at) {
+      const fields = await signer.sign(message, domain, at);
       metrics.dkimSignatures.inc({ outcome: fields.length > 0 ? 'signed' : 'unsigned' });
       return fields;
     },

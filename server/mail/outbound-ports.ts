@@ -15,7 +15,7 @@ export type QueueId = bigint & { readonly [brand]: 'QueueId' };
 /** One recipient of one message in the queue. */
 export type QueueRecipientId = bigint & { readonly [brand]: 'QueueRecipientId' };
 
-/** The bytes that go out: `prefix`, then the blob. Neither is ever rewritten; what differs by peer is the transport's. */
+/** The bytes that go out: `prefix`, then the blob. Neither is ever rewritten in the queue; what differs by peer is the transport's. */
 export interface MessageSource {
   /** Trace and signature fields that this sending adds, each ended by CRLF. */
   readonly prefix: Buffer;
@@ -127,6 +127,20 @@ export type OutboundRecipient = NewRecipient & {
   readonly firstAttemptAt: Date | null;
   readonly delayNotices: number;
 };
+
+/** The same message in other bytes, for as long as it is not disposed of. */
+export interface ConvertedMessage extends AsyncDisposable {
+  readonly message: OutboundMessage;
+}
+
+/** Messages for servers that lack 8BITMIME (RFC 6152). */
+export interface SevenBitMessages {
+  /**
+   * The message in ASCII, signed anew, the same each time; null: that would break something in it (a signature that is
+   * not ours, say). Rejects with MailError unavailable.
+   */
+  convert(message: OutboundMessage): Promise<ConvertedMessage | null>;
+}
 
 /** An SMTP reply, or what stands for one (`code` null: none came, `text` says why). */
 export type OutboundReply = {

@@ -16,16 +16,16 @@ const signOff = promisify(sign);
 const maxSignedHeaderBytes = 1024 * 1024;
 
 export interface Signer {
-  /** DKIM-Signature fields, one a key of the domain, each with CRLF; none where the domain has no keys. */
-  sign(message: SpooledMessage, domain: string): Promise<Buffer>;
+  /** DKIM-Signature fields of this time, one a key of the domain, each with CRLF; none where the domain has no keys. */
+  sign(message: SpooledMessage, domain: string, at?: Date): Promise<Buffer>;
 }
 
 export function createSigner(keys: Pick<SigningKeys, 'of'>, clock: Clock): Signer {
   return {
-    async sign(message, domain) {
+    async sign(message, domain, at = clock.now()) {
       const found = await keys.of(domain);
       if (found.length === 0) return Buffer.alloc(0);
-      return signMessage(message, domain, found, clock.now());
+      return signMessage(message, domain, found, at);
     },
   };
 }

@@ -6,6 +6,13 @@ import { maxSize, type Extensions } from './smtp-extensions.ts';
 /** Why this peer can't take this message at all; found before a command is sent. */
 export type Unable = { readonly status: string; readonly text: string; readonly category: string };
 
+/** RFC 6152 section 3; a converted message would do. */
+export const needs8BitMime: Unable = {
+  status: '5.6.3',
+  text: 'the message has 8-bit text, and the peer does not offer 8BITMIME',
+  category: 'policy',
+};
+
 export type TransactionFacts = {
   readonly envelope: OutboundEnvelope;
   readonly sizeBytes: number;
@@ -26,9 +33,7 @@ export function unableToTake({ envelope, sizeBytes, extensions, now }: Transacti
     return { status: '5.6.7', text, category: 'policy' };
   }
   if (envelope.body === '8bitmime' && !extensions.has('8BITMIME')) {
-    // RFC 6152 section 3: converting it would break its signatures.
-    const text = 'the message has 8-bit text, and the peer does not offer 8BITMIME';
-    return { status: '5.6.3', text, category: 'policy' };
+    return needs8BitMime;
   }
   if (envelope.deliverBy?.mode === 'return') {
     // RFC 2852 section 4.1.4.2: it may not go on to who does not know the deadline.

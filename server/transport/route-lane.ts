@@ -9,6 +9,7 @@ import {
   type NextHop,
   type RecipientOutcome,
   type ReplyRules,
+  type SevenBitMessages,
   type TransportLane,
 } from '#server/mail/outbound-ports.ts';
 import type { DirectTarget, Route, RouteTarget, SmtpTarget } from '#server/mail/outbound-routes.ts';
@@ -18,7 +19,7 @@ import type { Breaker } from './breaker.ts';
 import type { Endpoints } from './endpoints.ts';
 import { mostHopeful, ownFailure, type Failure } from './failure.ts';
 import { postMessage } from './http-post.ts';
-import { unableToTake } from './mail-parameters.ts';
+import { fitMessage, type FittedMessage } from './fit-message.ts';
 import { openSession, type OpenedSession, type SessionParts } from './open-session.ts';
 import { failedOutcomes, settledOutcomes } from './outcomes.ts';
 import { orderTargets, targetName } from './target-order.ts';
@@ -34,6 +35,8 @@ export type LaneParts = SessionParts & {
   /** Targets of routes that failed. */
   readonly targets: Breaker;
   readonly rules: ReplyRules | null;
+  /** For peers without 8BITMIME; null: what needs it is not sent to them. */
+  readonly sevenBit: SevenBitMessages | null;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -208,16 +211,29 @@ export class RouteLane implements TransportLane {
 
   /** A Failure: nothing was decided over this session, another may do. */
   async #transact(attempt: Attempt, open: Open, elapsed: () => number): Promise<AttemptResult | Failure> {
-    const { message, recipients, signal } = attempt;
+    const { recipients, signal } = attempt;
     const { session } = open;
-    const { prefix, rawSize } = message.content;
     const now = this.#parts.clock.now();
     if (!meetsRequireTls(attempt, open)) {
       await this.#close();
       return { ...this.#where(open, '5.7.30', 'the peer does not offer REQUIRETLS over a verified connection', 'tls') };
     }
     const { extensions } = session;
-    const unable = unableToTake({ envelope: message, sizeBytes: prefix.length + rawSize, extensions, now });
+    const { host, address, sourceAddress } = open;
+    const facts = { host, address, sourceAddress, tls: session.tls, hasDsn: extensions.has('DSN') };
+    let fitted: FittedMessage;
+    try {
+      fitted = await fitMessage(attempt.message, { extensions, now }, this.#parts.sevenBit);
+    } catch (cause) {
+      return settledOutcomes(
+        recipients,
+        recipients.map(() => ({ kind: 'given-up', cause })),
+        facts,
+        elapsed(),
+      );
+    }
+    await using fit = fitted;
+    const { message, unable } = fit;
     if (unable) {
       const failure = this.#where(open, unable.status, unable.text, unable.category);
       return failed(attempt, { ...failure, isAboutDestination: false }, elapsed());
@@ -238,8 +254,6 @@ export class RouteLane implements TransportLane {
     if (!session.isUsable) await this.#close();
     const cut = cutBeforeAnything(result);
     if (cut !== null && !signal.aborted) return this.#where(open, '4.4.2', cut, 'connection');
-    const { host, address, sourceAddress } = open;
-    const facts = { host, address, sourceAddress, tls: session.tls, hasDsn: extensions.has('DSN') };
     return settledOutcomes(recipients, result.settled, facts, elapsed());
   }
 

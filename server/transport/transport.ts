@@ -4,7 +4,7 @@ import type { Logger } from '#shared/observe/logger.ts';
 import type { AddressGuard } from '#shared/dns/address-guard.ts';
 import type { Resolver } from '#shared/dns/answer.ts';
 import type { Validation } from '#shared/dns/validation.ts';
-import type { ReplyRules, Transport } from '#server/mail/outbound-ports.ts';
+import type { ReplyRules, SevenBitMessages, Transport } from '#server/mail/outbound-ports.ts';
 import type { RouteSource, SourceRests, StsPolicyStore, TlsReportStore } from '#server/mail/outbound-routes.ts';
 import { Breaker } from './breaker.ts';
 import { defaultDeadlines, type Deadlines } from './deadlines.ts';
@@ -24,6 +24,8 @@ export type TransportOptions = {
   readonly rests: SourceRests;
   /** Null: no reply says that an address of ours is blocked. */
   readonly rules: ReplyRules | null;
+  /** Null: messages are not converted for peers without 8BITMIME. */
+  readonly sevenBit: SevenBitMessages | null;
   /** What EHLO says: our name, fully qualified. */
   readonly ownName: string;
   readonly isOwnName: (name: string) => boolean;
@@ -42,7 +44,7 @@ export function createTransport(options: TransportOptions): Transport {
   const isAllowedAddress = (address: string): boolean => guard.refusal(address) === null;
   const sts = new StsPolicies({ resolver, store: options.stsPolicies, clock, logger, isAllowedAddress });
   const policies = new TlsPolicies({ resolver, validation: options.validation, sts, clock });
-  const { isOwnName, isOwnAddress, ownName, rules, rests } = options;
+  const { isOwnName, isOwnAddress, ownName, rules, sevenBit, rests } = options;
   const parts: LaneParts = {
     endpoints: new Endpoints({ resolver, guard, policies, isOwnName, isOwnAddress, random }),
     targets: new Breaker(clock),
@@ -51,6 +53,7 @@ export function createTransport(options: TransportOptions): Transport {
     reports: options.tlsReports,
     rests,
     rules,
+    sevenBit,
     ownName,
     random,
     clock,

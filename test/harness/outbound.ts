@@ -201,6 +201,7 @@ export function testTransport(routes: readonly Route[], rest: Partial<TransportO
     tlsReports: { record: (session) => void sessions.push(session) },
     rests: memoryRests(),
     rules: null,
+    sevenBit: null,
     ownName: 'us.test',
     isOwnName: (name) => name === 'us.test',
     isOwnAddress: () => false,

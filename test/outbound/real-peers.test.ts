@@ -1,12 +1,17 @@
 /** The transport against mail servers of others: Postfix, its smtp-sink with what it can do wrong, Dovecot's LMTP, our own. */
 import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createHash, createHmac } from 'node:crypto';
+import { createHash, createHmac, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '#shared/base/clock.ts';
 import type { Route } from '#server/mail/outbound-routes.ts';
+import { createSigner } from '#server/signing/dkim-signer.ts';
+import { createSevenBitMessages } from '#server/signing/seven-bit-messages.ts';
+import type { SigningKey } from '#server/signing/signing-keys.ts';
 import { Child, isListening } from '../bench/servers/child.ts';
 import { writeCertificate } from '../bench/servers/certificate.ts';
 import { domain as benchDomain, users } from '../bench/servers/mail-server.ts';
@@ -22,8 +27,10 @@ import {
   testTransport,
   told,
 } from '../harness/outbound.ts';
+import { spooled } from '../harness/message.ts';
 import { freePorts } from '../harness/ports.ts';
 import { lacks } from '../harness/programs.ts';
+import { runProgram } from '../harness/run-program.ts';
 import { startService, users as serviceUsers } from '../harness/service.ts';
 import { ScriptedPeer } from '../harness/scripted-peer.ts';
 
@@ -38,6 +45,29 @@ afterEach(async () => {
   for (const one of opened.splice(0).toReversed()) await one[Symbol.asyncDispose]();
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** A spool that holds what it is given. */
+function memorySpool() {
+  const chunks: Buffer[] = [];
+  return {
+    write: (chunk: Buffer) => {
+      chunks.push(chunk);
+      return null;
+    },
+    finish: () => spooled(Buffer.concat(chunks)),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+/** The body as another program understands it. */
+async function decodedByPython(message: string): Promise<string> {
+  const file = path.join(folder, 'converted');
+  await writeFile(file, message, 'latin1');
+  const program =
+    'import sys, email; sys.stdout.buffer.write(email.message_from_binary_file(open(sys.argv[1], "rb")).get_payload(decode=True))';
+  const { stdout } = await runProgram('python3', ['-c', program, file]);
+  return Buffer.from(stdout, 'latin1').toString().replaceAll(/\r?\n/g, '\r\n');
+}
 
 async function sendOver(target: Route['targets'][number], to: readonly string[], message = outboundMessage()) {
   return testTransport([routeOf('r', [target])]).send(attemptOf(message, to), 'r');
@@ -130,6 +160,63 @@ describe.skipIf(lacks('/usr/sbin/postfix'))('Postfix', () => {
     const stored = await readFile(path.join(mail, name), 'utf8');
     expect(stored.slice(stored.indexOf('\n\n') + 2)).toBe(`.\n..two\nümlaut\n${'y'.repeat(900)}\n.\n`);
   }, 60_000);
+});
+
+describe.skipIf(lacks('/usr/sbin/postfix', 'python3'))('Postfix without 8BITMIME', () => {
+  let postfix: Postfix;
+  beforeAll(async () => {
+    const home = path.join(folder, 'postfix-7bit');
+    await mkdir(home);
+    postfix = await Postfix.start(home, await writeCertificate(home), 'smtpd_discard_ehlo_keywords = 8bitmime\n');
+  }, 60_000);
+  afterAll(async () => postfix?.[Symbol.asyncDispose]());
+
+  const [user = ''] = users;
+  const to = `${user}@${benchDomain}`;
+  const key: SigningKey = {
+    algorithm: 'rsa2048',
+    selector: 'r1',
+    key: generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey,
+  };
+  const signer = createSigner({ of: () => Promise.resolve([key]) }, systemClock);
+  const sevenBit = createSevenBitMessages({ signer, createSpool: memorySpool });
+
+  async function send(text: string) {
+    await using message = await spooled(Buffer.from(text));
+    const signatures = await signer.sign(message, 'here.test');
+    const prefix = `${signatures.toString('latin1')}Received: from x by y; Mon, 1 Jan 2024 00:00:00 +0000\r\n`;
+    const transport = testTransport([routeOf('r', [smtpTarget(postfix.smtpPort)])], { sevenBit });
+    return transport.send(attemptOf(outboundMessage({ text, prefix, body: '8bitmime' }), [to]), 'r');
+  }
+
+  test('gets it in ASCII, with a signature that is right and the same words', async () => {
+    await postfix.mark();
+    const body = `Grüße, ${'und noch viele Worte mehr '.repeat(50)}\r\n.\r\n`;
+    // Date and Message-ID are signed as missing, and Postfix adds what is missing to mail of its own machine.
+    const head = `From: <a@here.test>\r\nTo: <${to}>\r\nSubject: x\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <1@here.test>\r\nMIME-Version: 1.0\r\n`;
+    const sent = only(
+      await send(`${head}Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n${body}`),
+    );
+    expect(sent.kind).toBe('delivered');
+    await postfix.settled(1);
+    const mail = path.join(folder, 'postfix-7bit', 'mail', user, 'new');
+    const [name = ''] = await readdir(mail);
+    const stored = (await readFile(path.join(mail, name), 'latin1')).replaceAll('\n', '\r\n');
+    expect(stored).toMatch(/^[\x00-\x7f]*$/);
+    expect(stored).toContain('Content-Transfer-Encoding: quoted-printable');
+    expect(await decodedByPython(stored)).toBe(body);
+    const der = createPublicKey(key.key).export({ format: 'der', type: 'spki' });
+    const { results } = await dkimVerify(Buffer.from(stored, 'latin1'), {
+      strict: true,
+      resolver: () => Promise.resolve([[`v=DKIM1; k=rsa; p=${der.toString('base64')}`]]),
+    });
+    expect(results.map(({ status }: { status: { result: string } }) => status.result)).toEqual(['pass']);
+  }, 60_000);
+
+  test('does not get what somebody else signed', async () => {
+    const outcome = only(await send('DKIM-Signature: v=1; d=other.test\r\nFrom: <a@here.test>\r\n\r\nGrüße\r\n'));
+    expect(told(outcome)).toBe('never 5.6.3 the message has 8-bit text, and the peer does not offer 8BITMIME');
+  });
 });
 
 describe.skipIf(lacks('/usr/lib/dovecot/lmtp'))('Dovecot’s LMTP', () => {

@@ -58,8 +58,10 @@ export class Postfix implements MailServer {
     });
   }
 
-  /** Throws where the package is not installed or we are not root: Postfix changes users. */
-  static async start(folder: string, certificate: Certificate): Promise<Postfix> {
+  /**
+   * `further`: lines of main.cf. Throws where the package is not installed or we are not root: Postfix changes users.
+   */
+  static async start(folder: string, certificate: Certificate, further = ''): Promise<Postfix> {
     const version = await runProgram('/usr/sbin/postconf', ['-dh', 'mail_version']).catch(() => null);
     if (version === null) throw new Error('the Debian package postfix is not installed');
     if (process.getuid?.() !== 0) throw new Error('Postfix starts only as root');
@@ -69,7 +71,7 @@ export class Postfix implements MailServer {
     await chown(path.join(folder, 'mail'), mailOwner, mailOwner);
     const postfixIds = await idsOf('postfix');
     await chown(path.join(folder, 'lib'), postfixIds.uid, postfixIds.gid);
-    await writeFile(path.join(folder, 'etc', 'main.cf'), mainCf(folder, certificate));
+    await writeFile(path.join(folder, 'etc', 'main.cf'), `${mainCf(folder, certificate)}${further}`);
     await writeFile(
       path.join(folder, 'etc', 'master.cf'),
       `127.0.0.1:${port} inet n - n - 200 smtpd${postfixServices}`,
