@@ -1,7 +1,7 @@
-import { isAscii } from 'node:buffer';
 import { parseAddress } from '#shared/text/address.ts';
 import type { NewOutbound } from '#server/mail/outbound-ports.ts';
 import type { SpooledMessage } from '#server/mail/ports.ts';
+import { isAsciiFrom } from './is-ascii.ts';
 import { receivedField, type TraceFacts } from './trace-header.ts';
 
 /**
@@ -24,7 +24,7 @@ export async function forwardOf(
       returnPath: null,
       envid: null,
       ret: null,
-      body: (await isAllAscii(message)) ? '7bit' : '8bitmime',
+      body: (await isAsciiFrom(message, 0)) ? '7bit' : '8bitmime',
       isSmtpUtf8,
       requiresTls: false,
       deliverBy: null,
@@ -37,9 +37,4 @@ export async function forwardOf(
     recipients: [...forwards.keys()].map((address) => ({ address, notify: null, orcpt: null })),
     heldFor: null,
   };
-}
-
-async function isAllAscii(message: SpooledMessage): Promise<boolean> {
-  for await (const chunk of message.read(0, message.size)) if (!isAscii(chunk)) return false;
-  return true;
 }

@@ -2,12 +2,12 @@
  * A message that one of our users hands in (RFC 6409): checked, counted, signed, and stored and queued in one
  * transaction. It must not know a protocol.
  */
-import { isAscii } from 'node:buffer';
 import type { AccountId } from '#shared/base/ids.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import { canonicalAddress, formatAddress, parseAddress } from '#shared/text/address.ts';
 import type { BounceAddresses } from '#server/bounce/bounce-address.ts';
 import { deliveriesOf, type Recipient } from '#server/delivery/deliver-message.ts';
+import { isAsciiFrom } from '#server/delivery/is-ascii.ts';
 import { receivedField, type TraceFacts } from '#server/delivery/trace-header.ts';
 import { flagBits } from '#server/mail/flags.ts';
 import type {
@@ -160,7 +160,7 @@ async function outboundOf(
       domain: senderDomain ?? account?.domain ?? signingDomain ?? facts.hostname,
       sender,
       returnPath: isBouncing ? bounceAddresses.make({ accountId, domain: senderDomain, traceId, recipients }) : null,
-      body: isHeaderAscii && (await isBodyAscii(message)) ? '7bit' : '8bitmime',
+      body: isHeaderAscii && (await isAsciiFrom(message, message.index.root.bodyStart)) ? '7bit' : '8bitmime',
       // RFC 6531 section 3.2: needed only where something in it is not ASCII.
       isSmtpUtf8: handed.isSmtpUtf8 && !(isHeaderAscii && isAddressAscii),
       traceId,
@@ -230,13 +230,6 @@ async function readHeader(message: SpooledMessage): Promise<string> {
   let header = '';
   for await (const chunk of message.read(0, bodyStart)) header += chunk.toString('latin1');
   return header;
-}
-
-async function isBodyAscii(message: SpooledMessage): Promise<boolean> {
-  for await (const chunk of message.read(message.index.root.bodyStart, message.size)) {
-    if (!isAscii(chunk)) return false;
-  }
-  return true;
 }
 
 function canonical(address: string): string {
