@@ -5,7 +5,7 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailError } from '#server/mail/mail-error.ts';
-import type { Notices, QueueAdministration } from '#server/mail/outbound-ports.ts';
+import { directRoute, type Notices, type QueueAdministration } from '#server/mail/outbound-ports.ts';
 import type { LaneBatch, OutboundQueue } from '#server/mail/outbound-queue.ts';
 import type { RecipientDirectory } from '#server/mail/ports.ts';
 import { IdleLanes } from './idle-lanes.ts';
@@ -35,6 +35,7 @@ const lanesPerClaim = 16;
 const defaultPollMs = 1_000;
 const reapsPerLease = 4;
 const statisticsMs = 60_000;
+const usualGroup = { state: 'queued', priority: 'normal', route: directRoute } as const;
 
 /** For as long as the queue knows this process under one identity. */
 type Shift = {
@@ -215,6 +216,9 @@ export class OutboundWorker {
     const { groups } = await statistics.statistics();
     metrics.queueDepth.reset();
     metrics.queueOldestSeconds.reset();
+    // An empty queue is no missing one, to who scales by it.
+    metrics.queueDepth.set(usualGroup, 0);
+    metrics.queueOldestSeconds.set(usualGroup, 0);
     for (const { state, priority, route, recipients, oldestSeconds } of groups) {
       metrics.queueDepth.set({ state, priority, route }, recipients);
       metrics.queueOldestSeconds.set({ state, priority, route }, oldestSeconds);

@@ -16,7 +16,7 @@ export const operatorMetricTable = {
     type: 'gauge',
     name: 'postrider_operator_object_ready',
     help: '1 where Ready is True, else 0: of each MailServer and MailDomain.',
-    labels: ['kind', 'namespace', 'name'],
+    labels: ['kind', 'resource_namespace', 'name'],
   },
   passes: {
     type: 'counter',
@@ -60,7 +60,7 @@ export const operatorMetricTable = {
     type: 'gauge',
     name: 'postrider_operator_certificate_expiry_timestamp_seconds',
     help: 'When the certificate of a MailServer or of a MailDomain with one of its own ends, in seconds since 1970.',
-    labels: ['kind', 'namespace', 'name'],
+    labels: ['kind', 'resource_namespace', 'name'],
   },
   dnsRecords: {
     type: 'gauge',

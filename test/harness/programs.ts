@@ -16,6 +16,7 @@ const packages = {
   mbsync: 'isync',
   msmtp: 'msmtp',
   neomutt: 'neomutt',
+  promtool: 'prometheus',
   python3: 'python3',
   strace: 'strace',
   swaks: 'swaks',
