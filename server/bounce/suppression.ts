@@ -1,5 +1,6 @@
 /** Addresses that a domain of ours sends nothing to, since they bounce, complained, or an administrator says so. */
 import { sql, type Kysely } from 'kysely';
+import { Gathered } from '#shared/base/gathered.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { canonicalAddress, formatAddress, parseAddress } from '#shared/text/address.ts';
 import { directRoute, type RecipientOutcome, type ReplyRules, type Suppression } from '#server/mail/outbound-ports.ts';
@@ -35,22 +36,27 @@ const hardCategories: ReadonlySet<string> = new Set(['no-such-user', 'mailbox-di
 const firstDays = 30;
 const laterDays = 365;
 
+type LookUp = { readonly domain: string; readonly keys: readonly string[] };
+
+/** Lanes that ask at the same time share a statement. */
+const maxLookUps = 100;
+
 /** `rules` name what a reply is about: the transport alone doesn't. */
 export function createSuppressionList(db: Kysely<Database>, rules = createReplyRules()): SuppressionList {
+  const lookUps = new Gathered(maxLookUps, async (asked: readonly LookUp[]) => {
+    const found = await findEntries(db, asked);
+    return asked.map(() => found);
+  });
   const add = async (entry: NewSuppression): Promise<void> => {
     await addEntry(db, entry);
   };
   return {
     async suppressed(domain, addresses) {
       const keys = new Map(addresses.map((address) => [address, addressKey(address)]));
-      const { rows } = await sql<{ readonly address: string; readonly reason: string }>`/*suppressed*/
-        select address, origin || ': ' || reason as reason from suppression
-          where domain = ${domain} and address = any (${[...new Set(keys.values())]}::text[])
-            and (expires_at is null or expires_at > now())`.execute(db);
-      const found = new Map(rows.map(({ address, reason }) => [address, reason]));
+      const found = await lookUps.add({ domain, keys: [...new Set(keys.values())] });
       const reasons = new Map<string, string>();
       for (const [address, key] of keys) {
-        const reason = found.get(key);
+        const reason = found.get(`${domain} ${key}`);
         if (reason !== undefined) reasons.set(address, `on the suppression list of ${domain} (${reason})`);
       }
       return reasons;
@@ -77,6 +83,17 @@ export function createSuppressionList(db: Kysely<Database>, rules = createReplyR
     },
     list: (domain, after, limit) => list(db, domain, after, limit),
   };
+}
+
+/** Reasons, by domain and address. */
+async function findEntries(db: Kysely<Database>, asked: readonly LookUp[]): Promise<ReadonlyMap<string, string>> {
+  const domains = asked.flatMap(({ domain, keys }) => keys.map(() => domain));
+  const { rows } = await sql<{ readonly entry: string; readonly reason: string }>`/*suppressed*/
+    select s.domain || ' ' || s.address as entry, s.origin || ': ' || s.reason as reason
+      from unnest(${domains}::text[], ${asked.flatMap(({ keys }) => keys)}::text[]) a (domain, address)
+      join suppression s on s.domain = a.domain and s.address = a.address
+      where s.expires_at is null or s.expires_at > now()`.execute(db);
+  return new Map(rows.map(({ entry, reason }) => [entry, reason]));
 }
 
 /** Of a server's refusal for good; null: it is none. */

@@ -3,6 +3,7 @@
  * nobody else will ever know.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Gathered } from '#shared/base/gathered.ts';
 import { Turns } from '#shared/directory/turns.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { Accepted, QueueRecipientId } from '#server/mail/outbound-ports.ts';
@@ -16,7 +17,6 @@ import type {
   QueueLane,
   Settlement,
 } from '#server/mail/outbound-queue.ts';
-import { Gathered } from './gathered.ts';
 
 const mostSettled = 500;
 const mostLanes = 50;

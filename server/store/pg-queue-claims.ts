@@ -42,13 +42,18 @@ export async function work(db: Kysely<Database>, wanted: Work): Promise<readonly
   const { rows } = await workStatement(wanted).execute(db);
   const recipients = rows.flatMap((row) => toRecipient(row) ?? []);
   const messages = await readMessages(db, [...new Set(recipients.map(({ messageId }) => messageId))]);
+  // Little mail for many next hops is read in one query; else each lane reads its own as it comes to it.
+  const shared = contentsOf(db, recipients, messages);
+  const contents = (of: readonly RecipientRow[]): QueueContents =>
+    shared.isOneGroup ? shared : contentsOf(db, of, messages);
   const byToken = Map.groupBy(recipients, ({ token }) => token);
   const known = new Map(wanted.old.map((lane) => [lane.token, lane]));
   return rows.flatMap((row): readonly WorkedLane[] => {
     const looked = toLane(row, known);
     if (looked === null) return [];
     const { old, taken, lane } = looked;
-    return [{ old, taken, batch: { lane, inHand: toInHand(db, byToken.get(lane.token) ?? [], messages) } }];
+    const ofLane = byToken.get(lane.token) ?? [];
+    return [{ old, taken, batch: { lane, inHand: toInHand(ofLane, messages, contents(ofLane)) } }];
   });
 }
 
@@ -163,18 +168,23 @@ function toStoredMessage(row: CopiedRow): StoredMessage {
   };
 }
 
-function toInHand(
+function contentsOf(
   db: Kysely<Database>,
   recipients: readonly RecipientRow[],
   stored: ReadonlyMap<bigint, StoredMessage>,
+): QueueContents {
+  const wanted = recipients.flatMap(({ messageId }) => {
+    const message = stored.get(messageId);
+    return message ? [{ ...blobOf(message), isInPieces: message.isInPieces }] : [];
+  });
+  return new QueueContents(db, wanted);
+}
+
+function toInHand(
+  recipients: readonly RecipientRow[],
+  stored: ReadonlyMap<bigint, StoredMessage>,
+  contents: QueueContents,
 ): readonly InHand[] {
-  const contents = new QueueContents(
-    db,
-    recipients.flatMap(({ messageId }) => {
-      const message = stored.get(messageId);
-      return message ? [{ ...blobOf(message), isInPieces: message.isInPieces }] : [];
-    }),
-  );
   const messages = new Map<bigint, OutboundMessage>();
   return recipients.flatMap(({ token, messageId, place, recipient, wanted }) => {
     const of = stored.get(messageId);

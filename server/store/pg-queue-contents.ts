@@ -40,6 +40,11 @@ export class QueueContents {
     }
   }
 
+  /** All of it is read at once. */
+  get isOneGroup(): boolean {
+    return this.#groups.length <= 1;
+  }
+
   source(prefix: Buffer, hash: BlobHash, rawSize: number): MessageSource {
     return { prefix, hash, rawSize, read: (start, end) => this.#read(hash, start, Math.min(end, rawSize)) };
   }

@@ -1,5 +1,6 @@
 /** How much an account and its domain may send, counted in Postgres for all processes together (0008-sending.sql). */
 import { sql, type Kysely } from 'kysely';
+import { Gathered } from '#shared/base/gathered.ts';
 import type { AccountId, MailboxId } from '#shared/base/ids.ts';
 import { classifyPgError } from '#shared/db/pg-error.ts';
 import type { Database } from '#shared/db/schema.ts';
@@ -34,6 +35,7 @@ export interface SendingLimits {
 }
 
 type AccountRow = {
+  readonly id: AccountId;
   readonly domain: string;
   readonly domain_id: bigint;
   readonly account_hour: number | null;
@@ -46,12 +48,19 @@ type AccountRow = {
   readonly sent_mailbox_id: MailboxId | null;
 };
 
+/** Asked for in one statement. */
+const maxAccounts = 100;
+
 export function createSendingLimits(db: Kysely<Database>, defaults: DefaultLimits): SendingLimits {
+  const accounts = new Gathered(maxAccounts, async (ids: readonly AccountId[]) => {
+    const { rows } = await mapped(() => accountRows([...new Set(ids)]).execute(db));
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    return ids.map((id) => byId.get(id) ?? null);
+  });
   return {
     async account(accountId) {
-      const { rows } = await mapped(() => accountRow(accountId).execute(db));
-      const row = rows[0];
-      if (row === undefined) return null;
+      const row = await accounts.add(accountId);
+      if (row === null) return null;
       return {
         domain: row.domain,
         recipientsPerMessage: row.recipients_per_message,
@@ -94,9 +103,9 @@ function limitsOf(scope: Limit['scope'], id: bigint, most: DefaultLimits): reado
   });
 }
 
-function accountRow(accountId: AccountId) {
+function accountRows(accountIds: readonly AccountId[]) {
   return sql<AccountRow>`/*sending-account*/
-    select domain.name as domain, domain.id as domain_id,
+    select account.id, domain.name as domain, domain.id as domain_id,
         account.messages_per_hour as account_hour, account.messages_per_day as account_day,
         account.new_recipients_per_day as account_new,
         domain.messages_per_hour as domain_hour, domain.messages_per_day as domain_day,
@@ -104,7 +113,7 @@ function accountRow(accountId: AccountId) {
         (select mailbox.id from mailbox where account.saves_sent and mailbox.account_id = account.id
           and mailbox.special_use = 'Sent' order by mailbox.id limit 1) as sent_mailbox_id
       from account join domain on domain.id = account.domain_id
-      where account.id = ${accountId} and account.retained_at is null`;
+      where account.id = any (${accountIds}::int8[]) and account.retained_at is null`;
 }
 
 function takeRoom(accountId: AccountId, limits: readonly Limit[], recipients: readonly string[]) {

@@ -1,6 +1,6 @@
 /**
- * Calls that come while one is under way go together in the next: many lanes share the statements, and the commits, of
- * one process.
+ * Calls that come while one is under way go together in the next: many lanes of the queue, or messages that come in, share
+ * the statements, and the commits, of one process.
  */
 type Waiting<T, R> = { readonly item: T; readonly settle: PromiseWithResolvers<R> };
 
