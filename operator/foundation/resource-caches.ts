@@ -11,7 +11,8 @@ import { mailServers, type MailServer } from '#operator/api/mail-server.ts';
 import { mailboxes, type Mailbox } from '#operator/api/mailbox.ts';
 import type { KubeClient, Selection } from '#operator/kube/client.ts';
 import { namespaces, secrets, type Namespace, type Secret } from '#operator/kube/core-resources.ts';
-import { Informer, type Change } from '#operator/kube/informer.ts';
+import { Informer } from '#operator/kube/informer.ts';
+import type { Change } from '#operator/kube/object-store.ts';
 import type { KubeObject, ResourceType } from '#operator/kube/resource.ts';
 
 /** On Secrets that the operator makes; only those are held whole. */

@@ -33,3 +33,9 @@ export function parseDuration(text: string): number | null {
   const [hours = 0, minutes = 0, seconds = 0] = parts.slice(1).map((digits) => Number(digits ?? 0));
   return hours * 3600 + minutes * 60 + seconds;
 }
+
+/** The shortest exact way to write so many bytes: "10Gi". */
+export function formatQuantity(bytes: bigint): string {
+  const suffix = ['Pi', 'Ti', 'Gi', 'Mi', 'Ki'].find((each) => bytes > 0n && bytes % (factors[each] ?? 1n) === 0n);
+  return suffix === undefined ? `${bytes}` : `${bytes / (factors[suffix] ?? 1n)}${suffix}`;
+}

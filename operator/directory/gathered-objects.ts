@@ -1,0 +1,86 @@
+/** The objects of the caches as typed resources, each read once as long as nothing but its status changes. */
+import { isDeepStrictEqual } from 'node:util';
+import type { ResourceFault } from '#shared/provisioning/fault.ts';
+import { readClusterObject, type ClusterKind } from '#shared/provisioning/cluster-object.ts';
+import type { Resource, Resources } from '#shared/provisioning/resource.ts';
+import type { KubeObject } from '#operator/kube/resource.ts';
+import type { OwnObject, ResourceCaches } from '#operator/foundation/resource-caches.ts';
+
+/** With it set to "true", nothing is changed for a resource, but for its deletion. */
+const pausedAnnotation = 'postrider.dev/paused';
+
+type ReadObject =
+  { readonly resource: Resource; readonly fault: null } | { readonly resource: null; readonly fault: ResourceFault };
+
+export type GatheredObjects = {
+  readonly resources: Omit<Resources, 'secrets'>;
+  /** Those that could not be read; their rows stay as they are. */
+  readonly unreadable: readonly ResourceFault[];
+  /** What the API server has, by UID. */
+  readonly objects: ReadonlyMap<string, OwnObject>;
+};
+
+export class ObjectReader {
+  readonly #caches: ResourceCaches;
+  #known = new Map<string, { readonly object: KubeObject; readonly read: ReadObject }>();
+
+  constructor(caches: ResourceCaches) {
+    this.#caches = caches;
+  }
+
+  gather(): GatheredObjects {
+    const { servers, domains, mailboxes, aliases, credentials, routes, policies } = this.#caches;
+    const unreadable: ResourceFault[] = [];
+    const objects = new Map<string, OwnObject>();
+    const known = new Map<string, { readonly object: KubeObject; readonly read: ReadObject }>();
+    const readAll = <Kind extends ClusterKind, R extends Resource<Kind>>(
+      kind: Kind,
+      items: readonly OwnObject[],
+    ): readonly R[] =>
+      items.flatMap((object) => {
+        const { uid } = object.metadata;
+        const read = this.#read(kind, object);
+        known.set(uid, { object, read });
+        objects.set(uid, object);
+        if (read.resource) return [read.resource as R];
+        unreadable.push(read.fault);
+        return [];
+      });
+    const resources = {
+      domains: readAll('MailDomain', domains.items()),
+      mailboxes: readAll('Mailbox', mailboxes.items()),
+      aliases: readAll('MailAlias', aliases.items()),
+      routes: readAll('MailRoute', routes.items()),
+      credentials: readAll('MailCredential', credentials.items()),
+      policies: readAll('MailPolicy', policies.items()),
+      servers: readAll('MailServer', servers.items()),
+    } as Omit<Resources, 'secrets'>;
+    this.#known = known;
+    return { resources, unreadable, objects };
+  }
+
+  #read(kind: ClusterKind, object: OwnObject): ReadObject {
+    const before = this.#known.get(object.metadata.uid);
+    if (before && !differsInWish(before.object, object)) return before.read;
+    return readClusterObject(kind, object) as ReadObject;
+  }
+}
+
+/** More than the status is different. */
+export function differsInWish(a: KubeObject, b: KubeObject): boolean {
+  if (a === b) return false;
+  const one = a.metadata;
+  const other = b.metadata;
+  return (
+    one.uid !== other.uid ||
+    one.generation !== other.generation ||
+    one.deletionTimestamp !== other.deletionTimestamp ||
+    !isDeepStrictEqual(one.annotations, other.annotations) ||
+    !isDeepStrictEqual(one.labels, other.labels) ||
+    !isDeepStrictEqual(one.finalizers, other.finalizers)
+  );
+}
+
+export function isPaused({ metadata }: KubeObject): boolean {
+  return metadata.annotations?.[pausedAnnotation] === 'true' && metadata.deletionTimestamp === undefined;
+}

@@ -1,0 +1,124 @@
+/**
+ * Secrets that the operator makes: the generated password of a Mailbox, the login of a MailCredential. One that is
+ * there under the name and is not ours is never touched.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { generatedAnnotation } from '#shared/directory/generate-password.ts';
+import type { KubeClient } from '#operator/kube/client.ts';
+import { secrets, type Secret } from '#operator/kube/core-resources.ts';
+import { isAlreadyExists, isConflict, isTerminatingNamespace } from '#operator/kube/kube-error.ts';
+import { type KubeObject, type OwnerReference, type Writable } from '#operator/kube/resource.ts';
+import { managedLabel, type ResourceCaches } from '#operator/foundation/resource-caches.ts';
+
+/** Whose the Secret is: kind and name, since a resource that comes back under its name has its Secret again. */
+export const ownerAnnotation = 'postrider.dev/owner';
+
+export type OwnedSecret = {
+  readonly owner: KubeObject;
+  readonly name: string;
+  /** Plain text. */
+  readonly values: Readonly<Record<string, string>>;
+  /** Of the password among them; null: somebody typed it. */
+  readonly generatedMark: string | null;
+  /** It goes when its owner goes. */
+  readonly goesWithOwner: boolean;
+};
+
+/** `taken`: there is a Secret of this name that is not ours. `gone`: the namespace takes no new objects. */
+export type WriteOutcome = 'written' | 'taken' | 'gone';
+
+export function ownerOf({ kind, metadata }: KubeObject): string {
+  return `${kind}/${metadata.name}`;
+}
+
+export function isOwnedBy(secret: Secret, owner: KubeObject): boolean {
+  return secret.metadata.annotations?.[ownerAnnotation] === ownerOf(owner);
+}
+
+export class OwnedSecrets {
+  readonly #client: KubeClient;
+  readonly #caches: Pick<ResourceCaches, 'managedSecrets' | 'otherSecrets'>;
+
+  constructor(client: KubeClient, caches: Pick<ResourceCaches, 'managedSecrets' | 'otherSecrets'>) {
+    this.#client = client;
+    this.#caches = caches;
+  }
+
+  /** Ours under this name, as the cache has it; `taken` where it is somebody else's. */
+  find(owner: KubeObject, name: string): Secret | 'taken' | null {
+    const namespace = owner.metadata.namespace ?? '';
+    const managed = this.#caches.managedSecrets.get(namespace, name);
+    if (managed) return isOwnedBy(managed, owner) ? managed : 'taken';
+    return this.#caches.otherSecrets.get(namespace, name) ? 'taken' : null;
+  }
+
+  /** Makes it as it is to be; asks nothing of the API server where the cache has it like this. */
+  async put(wanted: OwnedSecret): Promise<WriteOutcome> {
+    const found = this.find(wanted.owner, wanted.name);
+    if (found === 'taken') return 'taken';
+    const object = secretOf(wanted);
+    if (found && isAs(found, object)) return 'written';
+    try {
+      if (found)
+        await this.#client.apply(secrets, { ...object, metadata: { ...object.metadata, uid: found.metadata.uid } });
+      // Not applied: that would take over one that somebody else has made just now.
+      else await this.#client.create(secrets, object);
+      return 'written';
+    } catch (error) {
+      if (isAlreadyExists(error)) return (await this.#isOursNow(wanted)) ? 'written' : 'taken';
+      if (isTerminatingNamespace(error)) return 'gone';
+      // Deleted, or made anew by somebody: what the cache hears next decides.
+      if (isConflict(error)) return 'taken';
+      throw error;
+    }
+  }
+
+  /** The cache lags behind: the one that is there may be what we made a moment ago, with this very password. */
+  async #isOursNow({ owner, name, values }: OwnedSecret): Promise<boolean> {
+    const secret = await this.#client.get(secrets, { namespace: owner.metadata.namespace ?? '', name });
+    return isOwnedBy(secret, owner) && isDeepStrictEqual(secret.data, encoded(values));
+  }
+}
+
+/** The values of a Secret, decoded. */
+export function valueOf(secret: Secret, key: string): string | null {
+  const text = secret.data?.[key];
+  return text === undefined ? null : Buffer.from(text, 'base64').toString('utf8');
+}
+
+function secretOf({ owner, name, values, generatedMark, goesWithOwner }: OwnedSecret): Writable<Secret> {
+  const { namespace } = owner.metadata;
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      ...(namespace !== undefined && { namespace }),
+      name,
+      labels: { [managedLabel]: 'true', 'app.kubernetes.io/managed-by': 'postrider-operator' },
+      annotations: {
+        [ownerAnnotation]: ownerOf(owner),
+        ...(generatedMark !== null && { [generatedAnnotation]: generatedMark }),
+      },
+      ...(goesWithOwner && { ownerReferences: [referenceTo(owner)] }),
+    },
+    type: 'Opaque',
+    data: encoded(values),
+  };
+}
+
+function referenceTo({ apiVersion, kind, metadata: { name, uid } }: KubeObject): OwnerReference {
+  return { apiVersion, kind, name, uid };
+}
+
+function encoded(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')]));
+}
+
+function isAs({ data, metadata }: Secret, wanted: Writable<Secret>): boolean {
+  const owners = metadata.ownerReferences ?? [];
+  return (
+    Object.entries(wanted.data ?? {}).every(([key, value]) => data?.[key] === value) &&
+    metadata.annotations?.[generatedAnnotation] === wanted.metadata.annotations?.[generatedAnnotation] &&
+    (wanted.metadata.ownerReferences ?? []).every(({ uid }) => owners.some((owner) => owner.uid === uid))
+  );
+}

@@ -1,0 +1,126 @@
+/** What a comparison of resources and rows found out, as conditions and fields of a status. Pure. */
+import { formatQuantity } from '#shared/provisioning/quantity.ts';
+import type { ResourceFault } from '#shared/provisioning/fault.ts';
+import type { Verdict } from '#shared/reconcile/verdict.ts';
+import type { ConditionReport, PartReport } from '#operator/status/condition.ts';
+
+/** What went wrong while a resource's row or password was written. */
+export type WriteFailure = {
+  readonly condition: 'Synced' | 'CredentialsReady';
+  readonly reason: string;
+  readonly message: string;
+};
+
+export type Findings = {
+  readonly verdict: Verdict;
+  readonly generation: number;
+  readonly failure: WriteFailure | null;
+  /** Its annotation says that nothing is to be changed. */
+  readonly isPaused: boolean;
+  /** Further fields, such as which password is in force. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** In place of Synced: what is so of the whole installation. */
+  readonly installation: ConditionReport | null;
+};
+
+/** Faults of one condition are told together, so many of them at most. */
+const mostMessages = 3;
+
+/** The conditions that a resource of each kind has from here beside Accepted and Synced. */
+const more: Readonly<Record<string, readonly string[]>> = {
+  Mailbox: ['CredentialsReady'],
+  MailCredential: ['CredentialsReady'],
+  MailAlias: ['Resolved'],
+};
+
+/** Those that are there only while they have something to tell. */
+const passing = ['Deleting', 'Paused', 'Resolved'];
+
+export function reportOf(findings: Findings): PartReport {
+  const { verdict, generation, fields } = findings;
+  const types = ['Accepted', 'Synced', ...(more[verdict.ref.kind] ?? [])];
+  const conditions = [
+    ...types.map((type) => conditionOf(type, findings)),
+    ...passing.flatMap((type) => (types.includes(type) ? [] : (passingCondition(type, findings) ?? []))),
+  ];
+  const there = new Set(conditions.map(({ type }) => type));
+  return {
+    generation,
+    conditions,
+    without: passing.filter((type) => !there.has(type)),
+    fields: { ...fieldsOf(verdict), ...fields },
+  };
+}
+
+function conditionOf(type: string, findings: Findings): ConditionReport {
+  const { verdict, failure, installation } = findings;
+  const faults = verdict.faults.filter((fault) => fault.condition === type);
+  if (faults.length > 0) return failing(type, faults);
+  if (failure?.condition === type) return { type, status: 'False', reason: failure.reason, message: failure.message };
+  if (type === 'Synced') {
+    if (installation) return installation;
+    const holding = verdict.faults.find(({ isHolding }) => isHolding);
+    if (holding) return { type, status: 'False', reason: holding.reason, message: 'the directory keeps what it had' };
+  }
+  if (type === 'CredentialsReady' && verdict.row === null) {
+    return { type, status: 'Unknown', reason: 'NotSynced', message: 'it has no row yet that could have a password' };
+  }
+  return { type, status: 'True', reason: type, message: '' };
+}
+
+function passingCondition(type: string, { verdict, isPaused }: Findings): ConditionReport | null {
+  switch (type) {
+    case 'Deleting': {
+      const { deletion } = verdict;
+      if (deletion?.state !== 'blocked') return null;
+      return { type, status: 'True', reason: deletion.reason, message: deletion.message };
+    }
+    case 'Paused':
+      if (!isPaused) return null;
+      return { type, status: 'True', reason: type, message: 'postrider.dev/paused says that nothing is to be changed' };
+    default: {
+      const faults = verdict.faults.filter((fault) => fault.condition === type);
+      return faults.length > 0 ? failing(type, faults) : null;
+    }
+  }
+}
+
+function failing(type: string, faults: readonly ResourceFault[]): ConditionReport {
+  const messages = [...new Set(faults.map(({ message }) => message))];
+  const left = messages.length - mostMessages;
+  const message = messages.slice(0, mostMessages).join('; ') + (left > 0 ? `; and ${left} more` : '');
+  return { type, status: 'False', reason: faults[0]?.reason ?? 'Failed', message };
+}
+
+function fieldsOf({ facts, row }: Verdict): Readonly<Record<string, unknown>> {
+  switch (facts.kind) {
+    case 'MailDomain':
+      return { mailboxes: facts.mailboxes, domainId: row?.id };
+    case 'Mailbox': {
+      const { domain, quotaBytes, secretName } = facts;
+      return {
+        accountId: row?.id,
+        domainRef: domain ? { namespace: domain.namespace, name: domain.name } : undefined,
+        credentialsSecret: secretName,
+        quota: quotaBytes === null ? undefined : formatQuantity(quotaBytes),
+      };
+    }
+    case 'MailAlias':
+      return { resolvedMembers: facts.resolvedMembers };
+    case 'MailCredential':
+      return {
+        secretName: facts.secretName,
+        username: facts.username,
+        rotatedAt: timeOf(facts.passwordSince),
+        expiresAt: timeOf(facts.rotationDueAt),
+        previousValidUntil: timeOf(facts.previousUntil),
+      };
+    default:
+      return {};
+  }
+}
+
+/** RFC 3339 in whole seconds. */
+function timeOf(date: Date | null): string | undefined {
+  return date === null ? undefined : `${date.toISOString().slice(0, 19)}Z`;
+}

@@ -1,0 +1,9 @@
+import { openDomainControllers } from './domain/domain-controllers.ts';
+import type { OperatorFoundation } from './foundation/operator-foundation.ts';
+import { ServerController } from './server/server-controller.ts';
+
+/** What the leader runs beside the directory; closed with `stack`. */
+export async function openParts(foundation: OperatorFoundation, stack: AsyncDisposableStack): Promise<void> {
+  stack.use(ServerController.open(foundation));
+  stack.use(await openDomainControllers(foundation));
+}
