@@ -10,7 +10,7 @@ import { createDatabase, type PostgresDatabase } from '#shared/db/client.ts';
 import { untilAvailable } from '#shared/db/await-schema.ts';
 import { checkSchema, migrate } from '#shared/db/migrate.ts';
 import { silentLogger } from '#shared/observe/logger.ts';
-import { startEmbeddedPostgres } from '#server/embedded/embedded-postgres.ts';
+import { findEmbeddedPostgres, startEmbeddedPostgres } from '#server/embedded/embedded-postgres.ts';
 import { raiseUidValidities } from '#server/store/after-restore.ts';
 import { dropIndex } from '#server/store/pg-search-queue.ts';
 
@@ -18,14 +18,32 @@ const notificationTimeoutMs = 5_000;
 
 export type Print = (line: string) => void;
 
-/** The database of the configuration; with --local and no DATABASE_URL the one in DATA_DIR, started for this. */
+/**
+ * The database of the configuration; with --local and no DATABASE_URL the one in DATA_DIR: that of the server that is
+ * running there, else one that is started for this.
+ */
 export async function withDatabase(
   config: ServerConfig,
+  work: (database: PostgresDatabase) => Promise<void>,
+): Promise<number> {
+  const running = config.databaseUrl ? null : await findEmbeddedPostgres(dataPaths(config).directory);
+  return withUrl(config, running?.url ?? null, work);
+}
+
+/** As withDatabase, and no server may run on the DATA_DIR. */
+function withIdleDatabase(config: ServerConfig, work: (database: PostgresDatabase) => Promise<void>): Promise<number> {
+  return withUrl(config, null, work);
+}
+
+async function withUrl(
+  config: ServerConfig,
+  running: string | null,
   work: (database: PostgresDatabase) => Promise<void>,
 ): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const url =
     config.databaseUrl?.reveal() ??
+    running ??
     stack.use(await startEmbeddedPostgres({ directory: dataPaths(config).directory, logger: silentLogger })).url;
   await work(stack.use(createDatabase({ url, applicationName: 'postrider command', maxConnections: 2 })));
   return 0;
@@ -49,7 +67,7 @@ export function migrateDatabase(config: ServerConfig, { mayWait, print }: Migrat
 
 /** To be run before a server starts on a restored database. */
 export function afterRestore(config: ServerConfig, print: Print): Promise<number> {
-  return withDatabase(config, async (database) => {
+  return withIdleDatabase(config, async (database) => {
     await checkSchema(database);
     print(`raised the UIDVALIDITY of ${await raiseUidValidities(database.db)} mailboxes`);
   });

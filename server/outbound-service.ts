@@ -16,6 +16,7 @@ import type { SendingService } from './sending-service.ts';
 import { openPgMailRoutes } from './store/pg-mail-routes.ts';
 import { createQueueAdministration } from './store/pg-queue-admin.ts';
 import { QueueAcceptor } from './store/pg-queue-acceptor.ts';
+import { openQueueLimits } from './store/pg-queue-limits.ts';
 import { QueueWake } from './store/pg-queue-wake.ts';
 import { PgOutboundQueue } from './store/pg-queue.ts';
 import { openPgSourceRests } from './store/pg-source-rests.ts';
@@ -54,6 +55,7 @@ export async function openOutbound(foundation: Foundation, parts: OutboundParts)
   const rouse = (): void => wake.tell();
   const acceptor = stack.use(new QueueAcceptor({ database, store, router, clock, expiryMs, tell, rouse }));
   if (!config.roles.includes('outbound')) return { acceptor, worker: null };
+  stack.use(await openQueueLimits({ db: database.db, source: routes, logger }));
   const { leaseSeconds } = config;
   const worker = new OutboundWorker({
     ...parts.sending,

@@ -8,7 +8,7 @@ import { ProgramFault } from '#shared/base/program-fault.ts';
  * dies; the file that is left behind is recognised because nobody answers. ProgramFault 78 when it is held.
  */
 export async function lockDataFolder(socketPath: string, folder: string): Promise<AsyncDisposable> {
-  if (await answers(socketPath)) {
+  if (await isFolderLocked(socketPath)) {
     throw new ProgramFault(
       78,
       `another Postrider already runs on the data folder ${folder}`,
@@ -30,7 +30,8 @@ export async function lockDataFolder(socketPath: string, folder: string): Promis
   };
 }
 
-function answers(socketPath: string): Promise<boolean> {
+/** Whether a living process holds the lock. */
+export function isFolderLocked(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = net.connect(socketPath);
     socket.once('connect', () => {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { findEmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
 
 const logger = pino({ level: 'silent' });
 
@@ -58,6 +58,15 @@ describe('the embedded Postgres', () => {
       exitCode: 78,
       message: /already runs/,
     });
+  });
+
+  test('a command beside a running program finds its Postgres, and none where no program is', async () => {
+    expect(await findEmbeddedPostgres(directory)).toBeNull();
+    {
+      await using server = await startEmbeddedPostgres({ directory, logger });
+      expect(await findEmbeddedPostgres(directory)).toEqual({ url: server.url });
+    }
+    expect(await findEmbeddedPostgres(directory)).toBeNull();
   });
 
   test('is started again when it is killed', async () => {

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 import type { Logger } from '#shared/observe/logger.ts';
-import { lockDataFolder } from './data-lock.ts';
+import { isFolderLocked, lockDataFolder } from './data-lock.ts';
 import { asUnprivileged, findPostgresBinaries, giveFolder, unprivilegedIds } from './postgres-binaries.ts';
 import { Postmaster } from './postmaster.ts';
 import type { Invocation, PostgresBinaries } from './postgres-binaries.ts';
@@ -62,7 +62,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const ids = await unprivilegedIds();
   await mkdir(directory, { recursive: true, mode: 0o755 });
   const socketFolder = await makeSocketFolder(directory, ids);
-  const lock = await lockDataFolder(path.join(socketFolder, 'lock'), directory);
+  const lock = await lockDataFolder(lockIn(socketFolder), directory);
   try {
     await makeCluster({ cluster, binaries, ids, logger });
     const start = (): Promise<number> =>
@@ -87,6 +87,16 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   }
 }
 
+/**
+ * The Postgres that another program has running in `directory`, for a command beside it; it ends when that program says
+ * so. Null: no program is there, or its Postgres does not answer.
+ */
+export async function findEmbeddedPostgres(directory: string): Promise<{ readonly url: string } | null> {
+  const socketFolder = socketFolderOf(path.resolve(directory));
+  const isThere = (await isFolderLocked(lockIn(socketFolder))) && (await tryConnect(socketFolder)) === null;
+  return isThere ? { url: connectionString(socketFolder, database) } : null;
+}
+
 type Ids = { readonly uid: number; readonly gid: number } | null;
 
 function connectionString(socketFolder: string, name: string): string {
@@ -94,11 +104,18 @@ function connectionString(socketFolder: string, name: string): string {
 }
 
 /** `run` in the data folder, or where that path is too long for a socket, a folder of ours in the system's temporary one. */
-async function makeSocketFolder(directory: string, ids: Ids): Promise<string> {
+function socketFolderOf(directory: string): string {
   const inside = path.join(directory, 'run');
-  const digest = createHash('sha256').update(directory).digest('hex').slice(0, 12);
-  const folder =
-    Buffer.byteLength(inside) <= maxSocketFolderBytes ? inside : path.join(os.tmpdir(), `postrider-${digest}`);
+  if (Buffer.byteLength(inside) <= maxSocketFolderBytes) return inside;
+  return path.join(os.tmpdir(), `postrider-${createHash('sha256').update(directory).digest('hex').slice(0, 12)}`);
+}
+
+function lockIn(socketFolder: string): string {
+  return path.join(socketFolder, 'lock');
+}
+
+async function makeSocketFolder(directory: string, ids: Ids): Promise<string> {
+  const folder = socketFolderOf(directory);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const { uid } = await stat(folder);
   const own = process.getuid?.() ?? uid;

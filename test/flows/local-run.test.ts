@@ -87,6 +87,12 @@ describe.skipIf(lacks('curl'))('run --local', () => {
       const readOnce = await paste(read);
       expect(readOnce.stdout).toContain('Subject: Hello\r\n');
       expect((await stat(path.join(folder, 'keyring'))).mode & 0o777).toBe(0o600);
+      // A command uses the Postgres of the server that is running.
+      const listed = await runProgram(process.execPath, ['cli/postrider.ts', 'queue', 'list', '--local'], {
+        env: { DATA_DIR: folder },
+      });
+      expect(listed).toMatchObject({ code: 0, stderr: '' });
+      expect((await paste(read)).stdout).toBe(readOnce.stdout);
       expect(await stop(first.child)).toBe(0);
 
       const second = await start();

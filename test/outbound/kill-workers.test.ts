@@ -29,7 +29,7 @@ const answerMs = messages > 20_000 ? 20 : 60;
 const program = path.join(import.meta.dirname, 'worker-program.ts');
 const timeoutMs = 60_000 + messages * 20;
 /** Between two disturbances, on average; so long that a large run has some dozens of them. */
-const meanPauseMs = Math.min(5_000, 500 + messages / 20);
+const meanPauseMs = Math.min(3_000, 500 + messages / 20);
 
 describe('outbound mail under kill -9', () => {
   test(

@@ -6,6 +6,7 @@ import { createDatabase } from '#shared/db/client.ts';
 import { migrate } from '#shared/db/migrate.ts';
 import type { LaneBatch, OutboundQueue, Settlement } from '#server/mail/outbound-queue.ts';
 import { Janitor } from '#server/store/pg-janitor.ts';
+import { writeLimits } from '#server/store/pg-queue-limits.ts';
 import { insertAccount } from '../contracts/pg-store.ts';
 import { createTestDatabase } from '../harness/database.ts';
 import { startDebianPostgres } from '../harness/debian-postgres.ts';
@@ -235,6 +236,21 @@ describe.each(postgres)('the queue on %s', (_, start) => {
     const again = await untilClaimed(owner);
     for (const worker of workers) again.push(...(await worker.claim(4, 1)));
     expect(again.length).toBe(1);
+  });
+
+  test('a next hop that is known gets the bounds that its route has now', async () => {
+    await using queue = await opened(directRouter({ maxLanes: 3, perMinute: 6 }));
+    const { db } = queue.database;
+    await queue.send({ to: Array.from({ length: 40 }, (_, at) => `u${at}@there.test`) });
+    const worker = await queue.worker();
+    const [first] = await worker.claim(1, 100);
+    expect(first?.inHand.length).toBe(2);
+    const limits = { name: 'direct', maxConnections: 2, messagesPerMinute: null };
+    expect(await writeLimits(db, [limits, { ...limits, name: 'other' }])).toBe(1);
+    expect(await writeLimits(db, [limits])).toBe(0);
+    // As fast as it goes, over one lane more.
+    expect((await worker.claim(4, 5)).map(({ lane, inHand }) => [lane.maxLanes, inHand.length])).toEqual([[2, 5]]);
+    expect(await worker.claim(4, 5)).toEqual([]);
   });
 
   test('a pace in recipients a minute is kept', async () => {
