@@ -42,7 +42,7 @@ beforeEach(async () => {
   lines = [];
   folder = await mkdtemp(path.join(os.tmpdir(), 'manifests-'));
   await cp('examples', path.join(folder, 'manifests'), { recursive: true });
-  for (const table of ['alias', 'account', 'domain', 'mail_route'] as const)
+  for (const table of ['mail_credential', 'alias', 'account', 'domain', 'mail_route'] as const)
     await database.db.deleteFrom(table).execute();
 });
 afterEach(async () => {
@@ -90,7 +90,10 @@ async function recipients(address: string): Promise<readonly string[]> {
 
 /** Every version of every row: two equal ones, and nothing was written between. */
 async function rowVersions(): Promise<string> {
-  const tables = ['domain', 'domain_name', 'account', 'address', 'alias', 'alias_member', 'credential', 'mail_route'];
+  const tables = [
+    ...['domain', 'domain_name', 'account', 'address', 'alias', 'alias_member', 'credential', 'mail_route'],
+    ...['mail_credential', 'mail_credential_password'],
+  ];
   const versions = await Promise.all(
     tables.map(
       async (table) => (await sql`select xmin::text, ctid::text from ${sql.table(table)}`.execute(database.db)).rows,

@@ -4,7 +4,7 @@
  * disk before the account that has it is in the database.
  */
 import { mkdir } from 'node:fs/promises';
-import { sql, type Kysely } from 'kysely';
+import type { Kysely } from 'kysely';
 import { forEachBounded } from '#shared/base/bounded.ts';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 import type { Database } from '#shared/db/schema.ts';
@@ -28,6 +28,7 @@ import { wantedDirectory } from '#shared/provisioning/build-wanted.ts';
 import { addressKey } from '#shared/provisioning/wanted.ts';
 import type { WantedDirectory } from '#shared/provisioning/wanted.ts';
 import { applyAction } from '#shared/reconcile/apply-action.ts';
+import { lockDirectory } from '#shared/reconcile/apply-actions.ts';
 import { newPassword } from '#shared/reconcile/new-password.ts';
 import { observe } from '#shared/reconcile/observe.ts';
 import { fingerprint, readDirectory } from '#shared/reconcile/read-directory.ts';
@@ -58,9 +59,6 @@ const attempts = 5;
 
 /** A minute's work or two is committed before more is begun, so that a start that is cut off is not in vain. */
 const passwordsARound = 2_000;
-
-/** Held by the transaction of one reconciler at a time; "postrider directory" as a number. */
-const lockKey = 7_060_451_233_790_521n;
 
 /** A password in a file is replaced by whoever edits the file or deletes it, not by time. */
 const never = new Date(0);
@@ -210,7 +208,7 @@ export class Reconciler {
   ): Promise<boolean> {
     const { db, keyring, secretsFolder, logger } = this.#options;
     const isApplied = await transact(db, async (tx) => {
-      await sql`select pg_advisory_xact_lock(${lockKey})`.execute(tx);
+      await lockDirectory(tx);
       if (fingerprint(await readDirectory(tx)) !== fingerprint(stored)) return false;
       for (const action of actions) await applyAction(action, { tx, keyring, passwords });
       return true;

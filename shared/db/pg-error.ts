@@ -71,6 +71,11 @@ export function isConnectionLoss(error: unknown): boolean {
   return fault.kind === 'unavailable' && fault.isConnectionLost;
 }
 
+/** What was to be written breaks a rule of the schema (class 23) or fits no column (class 22): the same again fails too. */
+export function isRowFault(error: unknown): boolean {
+  return error instanceof Error && /^2[23]/.test(codeOf(error) ?? '');
+}
+
 /** Somebody else held a lock for longer than lock_timeout. */
 export function isLockTimeout(error: unknown): boolean {
   return error instanceof Error && codeOf(error) === '55P03';

@@ -46,45 +46,75 @@ export type NewPassword = {
   readonly secret: string | null;
 };
 
-/**
- * Makes this the account's primary password. Must run in a transaction. The version rises, so that whatever was
- * derived from the older password is void.
- */
-export async function setPrimaryPassword(
+/** Makes this the account's primary password, as `setPrimaryPasswords`. */
+export function setPrimaryPassword(
   tx: Kysely<Database>,
   keyring: Keyring,
   accountId: AccountId,
-  { verifiers, managedBy, secret }: NewPassword,
+  password: NewPassword,
 ): Promise<void> {
+  return setPrimaryPasswords(tx, keyring, new Map([[accountId, password]]));
+}
+
+/**
+ * Makes each the primary password of its account, some hundreds at a time. Must run in a transaction. The versions
+ * rise, so that whatever was derived from the older passwords is void.
+ */
+export async function setPrimaryPasswords(
+  tx: Kysely<Database>,
+  keyring: Keyring,
+  passwords: ReadonlyMap<AccountId, NewPassword>,
+): Promise<void> {
+  if (passwords.size === 0) return;
   const known = await tx
     .selectFrom('credential')
-    .select(['id', 'version'])
-    .where('account_id', '=', accountId)
+    .select(['account_id', 'id', 'version'])
+    .where('account_id', 'in', [...passwords.keys()])
     .where('kind', '=', 'primary')
+    .orderBy('account_id')
     .forUpdate()
-    .executeTakeFirst();
+    .execute();
+  const rows = new Map(known.map((row) => [row.account_id, row]));
+  const values = [...passwords].map(([accountId, password]) =>
+    credentialValues(keyring, accountId, rows.get(accountId) ?? null, password),
+  );
+  await tx
+    .insertInto('credential')
+    .values(values)
+    .onConflict((conflict) =>
+      conflict.columns(['account_id', 'id']).doUpdateSet(({ ref }) => ({
+        version: ref('excluded.version'),
+        password_hash: ref('excluded.password_hash'),
+        scram_sha256: ref('excluded.scram_sha256'),
+        scram_sha1: ref('excluded.scram_sha1'),
+        seal_key_id: ref('excluded.seal_key_id'),
+        managed_by: ref('excluded.managed_by'),
+        secret_tag: ref('excluded.secret_tag'),
+      })),
+    )
+    .execute();
+}
+
+function credentialValues(
+  keyring: Keyring,
+  accountId: AccountId,
+  known: { readonly id: string; readonly version: bigint } | null,
+  { verifiers, managedBy, secret }: NewPassword,
+) {
   const id = known?.id ?? randomUUID();
   const version = (known?.version ?? 0n) + 1n;
   const scramSha256 = keyring.seal(Buffer.from(verifiers.scramSha256), sealContext(accountId, id, 'SCRAM-SHA-256'));
   const scramSha1 = keyring.seal(Buffer.from(verifiers.scramSha1), sealContext(accountId, id, 'SCRAM-SHA-1'));
   const key = { account_id: accountId, id, version, seal_key_id: scramSha256.keyId };
-  const values = {
-    version,
+  return {
+    ...key,
+    kind: 'primary' as const,
     password_hash: verifiers.passwordHash,
     scram_sha256: scramSha256.bytes,
     scram_sha1: scramSha1.bytes,
-    seal_key_id: key.seal_key_id,
     managed_by: managedBy,
     secret_tag: secret === null ? null : secretTag(key, keyring, secret),
   };
-  if (known) {
-    await tx.updateTable('credential').set(values).where('account_id', '=', accountId).where('id', '=', id).execute();
-  } else {
-    await tx
-      .insertInto('credential')
-      .values({ ...values, account_id: accountId, id, kind: 'primary' })
-      .execute();
-  }
 }
 
 /** What a Secret's tag is bound to. */

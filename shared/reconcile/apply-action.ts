@@ -1,4 +1,4 @@
-/** What the plan says, in SQL. Runs in one transaction, which the caller began and commits. */
+/** What the plan says, in SQL, one action at a time, in a transaction that the caller began and commits. */
 import { sql, type Kysely } from 'kysely';
 import { unreachable } from '#shared/base/unreachable.ts';
 import type { AccountId } from '#shared/base/ids.ts';
@@ -29,13 +29,18 @@ export type ApplyOptions = {
 export async function applyAction(action: Action, { tx, keyring, passwords }: ApplyOptions): Promise<void> {
   switch (action.do) {
     case 'purge-account':
-      await tx.deleteFrom('account').where('id', '=', action.id).execute();
+      await tx
+        .deleteFrom('account')
+        .where('id', '=', action.id)
+        .where(stillOf(action.uid))
+        .where('purge_after', '<=', sql<Date>`now()`)
+        .execute();
       return;
     case 'delete-alias':
-      await tx.deleteFrom('alias').where('id', '=', action.id).execute();
+      await tx.deleteFrom('alias').where('id', '=', action.id).where(stillOf(action.uid)).execute();
       return;
     case 'delete-domain':
-      await tx.deleteFrom('domain').where('id', '=', action.id).execute();
+      await tx.deleteFrom('domain').where('id', '=', action.id).where(stillOf(action.uid)).execute();
       return;
     case 'remove-domain-name':
       await tx.deleteFrom('domain_name').where('name', '=', action.name).execute();
@@ -131,22 +136,38 @@ async function letGo(tx: Kysely<Database>, action: LetGo): Promise<void> {
         .updateTable('account')
         .set({ retained_at: now, purge_after: purgeAfter })
         .where('id', '=', action.id)
+        .where(stillOf(action.uid))
         .execute();
       return;
     }
     case 'retire-alias':
-      await tx.updateTable('alias').set({ retained_at: now }).where('id', '=', action.id).execute();
+      await tx
+        .updateTable('alias')
+        .set({ retained_at: now })
+        .where('id', '=', action.id)
+        .where(stillOf(action.uid))
+        .execute();
       return;
     case 'retire-domain':
-      await tx.updateTable('domain').set({ retained_at: now }).where('id', '=', action.id).execute();
+      await tx
+        .updateTable('domain')
+        .set({ retained_at: now })
+        .where('id', '=', action.id)
+        .where(stillOf(action.uid))
+        .execute();
       return;
     case 'release':
       await sql`update ${sql.table(action.table)} set managed_by = 'nobody', resource_uid = null, resource_name = null,
-        spec_hash = null where id = ${action.id}`.execute(tx);
+        spec_hash = null where id = ${action.id} and resource_uid = ${action.uid}`.execute(tx);
       return;
     default:
       unreachable(action);
   }
+}
+
+/** Nobody has taken the row up meanwhile. */
+function stillOf(uid: string | null) {
+  return sql<boolean>`resource_uid is not distinct from ${uid}::uuid`;
 }
 
 async function putDomain(tx: Kysely<Database>, id: bigint | null, wanted: WantedDomain): Promise<void> {

@@ -1,0 +1,216 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createDatabase } from '#shared/db/client.ts';
+import type { PostgresDatabase } from '#shared/db/client.ts';
+import type { NewPassword } from '#shared/directory/credentials.ts';
+import { readMailCredentialSalts } from '#shared/directory/mail-credentials.ts';
+import type { Action } from '#shared/provisioning/plan.ts';
+import { domainOf, mailboxOf, passInput, testKeyring } from '../../test/harness/cluster-resources.ts';
+import type { Manifest } from '../../test/harness/cluster-resources.ts';
+import { createTestDatabase } from '../../test/harness/database.ts';
+import type { TestDatabase } from '../../test/harness/database.ts';
+import { applyActions } from './apply-actions.ts';
+import type { Outcome } from './apply-actions.ts';
+import { directoryPass } from './directory-pass.ts';
+import type { PassInput } from './directory-pass.ts';
+import { StaleEpoch, takeEpoch } from './leader-epoch.ts';
+import { newPassword } from './new-password.ts';
+import { readDirectory } from './read-directory.ts';
+
+let server: TestDatabase;
+let database: PostgresDatabase;
+
+beforeAll(async () => {
+  server = await createTestDatabase();
+  database = createDatabase({ url: server.url });
+});
+afterAll(async () => {
+  await database[Symbol.asyncDispose]();
+  await server[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  await sql`truncate domain, account, alias, address, mail_route, mail_credential cascade`.execute(database.db);
+});
+
+async function plan(manifests: readonly Manifest[], more: Partial<PassInput> = {}): Promise<readonly Action[]> {
+  return directoryPass(passInput(await readDirectory(database.db), manifests, more)).actions;
+}
+
+/** What an operator does: passwords that are to be generated have a Secret first. */
+async function apply(
+  actions: readonly Action[],
+  more: { readonly epoch?: bigint; readonly resourcesATransaction?: number } = {},
+): Promise<ReadonlyMap<string, Outcome>> {
+  const passwords = new Map<string, NewPassword>();
+  const uids = actions.flatMap((action) => (action.do === 'set-credential-password' ? [action.uid] : []));
+  const salts = await readMailCredentialSalts(database.db, testKeyring, uids);
+  for (const action of actions) {
+    if (action.do !== 'set-password' && action.do !== 'set-credential-password') continue;
+    const { password } = action.do === 'set-password' ? action.account : action.credential;
+    if (password.value === null) continue;
+    passwords.set(action.uid, await newPassword(testKeyring, password, password.value, salts.get(action.uid)));
+  }
+  return applyActions({ db: database.db, actions, keyring: testKeyring, epoch: null, passwords, ...more });
+}
+
+const secretOf = (name: string, password: string): Manifest => ({ kind: 'Secret', name, data: { password } });
+const example = [
+  domainOf('a/org', 'example.org', { aliasDomains: ['example.com'], allowedNamespaces: { from: 'All' } }),
+  mailboxOf('a/alice', 'alice@example.org', { aliases: ['sales@example.org'], quota: '1Gi' }),
+  secretOf('a/alice-mailbox', 'wonderland'),
+  mailboxOf('b/bob', 'bob@example.org', { displayName: 'Bob "the" builder' }),
+  secretOf('b/bob-mailbox', 'hammer'),
+  { kind: 'MailAlias', name: 'a/team', spec: { address: 'team@example.org', members: ['alice@example.org'] } },
+  { kind: 'MailRoute', name: 'a/out', spec: { targets: [{ type: 'Direct' }] } },
+  { kind: 'MailCredential', name: 'a/shop', spec: { allowedSenders: ['orders@example.org', '*@example.com'] } },
+  secretOf('a/shop-smtp', 'checkout'),
+] as const satisfies readonly Manifest[];
+
+const oks = (outcomes: ReadonlyMap<string, Outcome>): readonly boolean[] => [...outcomes.values()].map(({ ok }) => ok);
+
+describe('what a pass plans', () => {
+  test.each([1, 2, 250])('is made, %i resources a transaction; a second pass plans nothing', async (most) => {
+    const actions = await plan(example);
+    expect(new Set(oks(await apply(actions, { resourcesATransaction: most })))).toEqual(new Set([true]));
+    expect(await plan(example)).toEqual([]);
+  });
+
+  test('changes, takes away, and moves addresses', async () => {
+    await apply(await plan(example));
+    const changed = [
+      domainOf('a/org', 'example.org', { aliasDomains: ['example.net'], allowedNamespaces: { from: 'All' } }),
+      mailboxOf('a/alice', 'alice@example.org', { quota: '2Gi' }),
+      secretOf('a/alice-mailbox', 'looking-glass'),
+      mailboxOf('b/bob', 'bob@example.org', { aliases: ['sales@example.org'] }),
+      secretOf('b/bob-mailbox', 'hammer'),
+    ];
+    const actions = await plan(changed);
+    expect(new Set(actions.map((action) => action.do))).toEqual(
+      new Set([
+        'remove-address',
+        'remove-domain-name',
+        'retire-alias',
+        'delete-route',
+        'delete-credential',
+        'put-domain',
+        'add-domain-name',
+        'put-account',
+        'add-address',
+        'set-password',
+      ]),
+    );
+    await apply(actions);
+    expect(await plan(changed)).toEqual([]);
+  });
+
+  test('is put right where somebody changed rows by hand', async () => {
+    await apply(await plan(example));
+    const { db } = database;
+    await db.updateTable('account').set({ saves_sent: true, messages_per_hour: 7 }).execute();
+    await db.updateTable('domain').set({ requires_inbound_tls: true }).execute();
+    await db.updateTable('alias').set({ send_as: true }).execute();
+    await db.updateTable('mail_route').set({ priority: 7 }).execute();
+    await db
+      .updateTable('mail_credential')
+      .set({ allowed_senders: ['*@elsewhere.test'] })
+      .execute();
+    await db.deleteFrom('address').execute();
+    await db.deleteFrom('domain_name').execute();
+    await db.updateTable('credential').set({ version: 9n }).execute();
+    await apply(await plan(example));
+    expect(await plan(example)).toEqual([]);
+    const addresses = await db.selectFrom('address').select('local_part').orderBy('local_part').execute();
+    expect(addresses.map(({ local_part }) => local_part)).toEqual(['alice', 'bob', 'sales', 'team']);
+  });
+});
+
+describe('what the database refuses', () => {
+  test('fails alone', async () => {
+    await apply(await plan(example.slice(0, 1)));
+    const actions = await plan(example);
+    // Somebody was quicker.
+    const { id } = await database.db.selectFrom('domain').select('id').executeTakeFirstOrThrow();
+    await database.db
+      .insertInto('account')
+      .values({ domain_id: id, local_part: 'bob', managed_by: 'nobody' })
+      .execute();
+    const outcomes = await apply(actions);
+    const failed = [...outcomes].filter(([, outcome]) => !outcome.ok);
+    const bob = actions.find((action) => action.do === 'put-account' && action.account.localPart === 'bob');
+    expect(failed).toEqual([[bob?.uid, expect.objectContaining({ reason: 'Conflict' })]]);
+    expect(oks(outcomes).filter(Boolean).length).toBeGreaterThanOrEqual(4);
+  });
+
+  test('a row that was let go of meanwhile is not touched', async () => {
+    await apply(await plan(example));
+    const actions = await plan(example.slice(0, 1));
+    await database.db
+      .updateTable('account')
+      .set({ managed_by: 'nobody', resource_uid: null, resource_name: null })
+      .where('local_part', '=', 'bob')
+      .execute();
+    await apply(actions);
+    const bob = await database.db
+      .selectFrom('account')
+      .select('retained_at')
+      .where('local_part', '=', 'bob')
+      .executeTakeFirstOrThrow();
+    expect(bob.retained_at).toBeNull();
+  });
+
+  test('a password that was not handed in is left, the rest is done', async () => {
+    const without = example.filter(({ kind, name }) => kind !== 'Secret' || name !== 'b/bob-mailbox');
+    const outcomes = await apply(await plan(without));
+    expect([...outcomes.values()].filter(({ ok }) => !ok)).toEqual([
+      expect.objectContaining({ reason: 'SecretMissing' }),
+    ]);
+    const accounts = await database.db.selectFrom('account').select('local_part').execute();
+    expect(accounts).toHaveLength(2);
+    // Nothing else is left to do.
+    expect((await plan(without)).map((action) => action.do)).toEqual(['set-password']);
+  });
+
+  test('a leader that was followed by another writes nothing', async () => {
+    const epoch = await takeEpoch(database.db, 'pod-a');
+    const actions = await plan(example);
+    await takeEpoch(database.db, 'pod-b');
+    await expect(apply(actions, { epoch })).rejects.toThrow(StaleEpoch);
+    expect(await database.db.selectFrom('domain').selectAll().execute()).toEqual([]);
+  });
+});
+
+describe('the password of a MailCredential', () => {
+  const shop = (interval: string): readonly Manifest[] => [
+    ...example.slice(0, 1),
+    {
+      kind: 'MailCredential',
+      name: 'a/shop',
+      spec: { allowedSenders: ['orders@example.org'], rotation: { interval, overlap: '1h' } },
+    },
+  ];
+  const passwords = () =>
+    database.db.selectFrom('mail_credential_password').select(['id', 'expires_at']).orderBy('created_at').execute();
+
+  test('is followed by another while the one before still works, for a while', async () => {
+    await apply(await plan([...shop('24h'), secretOf('a/shop-smtp', 'first')]));
+    const now = new Date();
+    await apply(await plan([...shop('24h'), secretOf('a/shop-smtp', 'second')], { now }));
+    const [first, second] = await passwords();
+    expect(second?.expires_at).toBeNull();
+    expect(first?.expires_at?.getTime()).toBeGreaterThan(now.getTime() + 3_500_000);
+    await sql`update mail_credential_password set expires_at = now() where expires_at is not null`.execute(database.db);
+    const actions = await plan([...shop('24h'), secretOf('a/shop-smtp', 'second')], { now });
+    expect(actions.map((action) => action.do)).toEqual(['remove-expired-passwords']);
+    await apply(actions);
+    expect(await passwords()).toEqual([second]);
+  });
+
+  test('is due when its interval is over', async () => {
+    const manifests = [...shop('24h'), secretOf('a/shop-smtp', 'first')];
+    await apply(await plan(manifests));
+    const before = new Date(Date.now() + 23 * 3_600_000);
+    const after = new Date(Date.now() + 25 * 3_600_000);
+    expect(await plan(manifests, { now: before })).toEqual([]);
+    expect(await plan(manifests, { now: after })).toMatchObject([{ do: 'set-credential-password', isRotation: true }]);
+  });
+});
