@@ -138,7 +138,11 @@ describe('the examples', () => {
 
   test('a generated password is a Secret that only its owner reads', async () => {
     const { accounts } = await reconcile();
-    expect(await readdir(path.join(folder, 'secrets'))).toEqual(['default.alice.yaml', 'default.bob.yaml']);
+    expect(await readdir(path.join(folder, 'secrets'))).toEqual([
+      'default.alice.yaml',
+      'default.bob.yaml',
+      'smtp_default.shop.yaml',
+    ]);
     expect((await stat(secret('default.alice.yaml'))).mode & 0o777).toBe(0o600);
     expect((await stat(path.join(folder, 'secrets'))).mode & 0o777).toBe(0o700);
     expect(accounts[0]?.secretFile).toBe(secret('default.alice.yaml'));
@@ -221,10 +225,10 @@ describe('the examples', () => {
     const many = Array.from({ length: 5 }, (_, n) => resource('Mailbox', `m${n}`, `{address: m${n}@example.test}`));
     await writeFile(manifest('90-many.yaml'), many.join('---\n'));
     const { accounts, changes } = await new Reconciler({ ...options(), passwordsARound: 3 }).reconcile();
-    expect(changes).toBe(1 + 7 + 2 + 1 + 1 + 7);
+    expect(changes).toBe(1 + 7 + 2 + 1 + 1 + 7 + 2);
     expect(accounts.map(({ password }) => password?.length)).toEqual(Array.from({ length: 7 }, () => 32));
     const rounds = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-    expect(rounds.filter(({ event }) => event === 'manifest.passwords').map(({ later }) => later)).toEqual([4, 1]);
+    expect(rounds.filter(({ event }) => event === 'manifest.passwords').map(({ later }) => later)).toEqual([5, 2]);
     const [last] = accounts.toReversed();
     expect(await logIn(last?.address ?? '', last?.password ?? '')).toBe(true);
     expect((await reconcile()).changes).toBe(0);
@@ -376,7 +380,7 @@ describe('refused, with nothing changed', () => {
       ) as string,
     });
     expect(await rowVersions()).toBe(before);
-    expect(await readdir(path.join(folder, 'secrets'))).toHaveLength(2);
+    expect(await readdir(path.join(folder, 'secrets'))).toHaveLength(3);
   });
 
   test('a member elsewhere', async () => {
