@@ -29,7 +29,7 @@ export type SendingParts = {
   readonly config: ServerConfig;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly metrics: Pick<Metrics, 'notices' | 'dkimSignatures'>;
+  readonly metrics: Pick<Metrics, 'notices' | 'dkimSignatures' | 'reportsReceived' | 'suppressions'>;
   readonly database: PostgresDatabase;
   readonly keyring: Keyring;
   readonly directory: RecipientDirectory;
@@ -50,12 +50,23 @@ export interface SendingService {
 export function createSendingService(parts: SendingParts): SendingService {
   const { config, clock, logger, metrics, database, keyring, directory, createSpool, resolver } = parts;
   const addresses = createBounceAddresses(keyring, clock);
-  const suppression = createSuppressionList(database.db);
+  const suppression = createSuppressionList(database.db, {
+    onAdded: ({ domain, address, origin, reason }) => {
+      metrics.suppressions.inc({ origin });
+      const entry = { domain, address, origin, reason };
+      logger.info({ event: 'suppression.added', ...entry }, 'nothing more is sent to an address');
+    },
+  });
   const keys = new SigningKeys(database.db, keyring, clock);
   const signer = countedSigner(createSigner(keys, clock), metrics);
   const notices = counted(createNotices({ hostname: config.hostname, clock, createSpool }), metrics);
   return {
-    reports: createInboundReports({ addresses, suppression, addressOf: (id) => addressOf(database, id) }),
+    reports: createInboundReports({
+      addresses,
+      suppression,
+      onReport: (kind, isMatched) => metrics.reportsReceived.inc({ kind, matched: isMatched ? 'yes' : 'no' }),
+      addressOf: (id) => addressOf(database, id),
+    }),
     notices,
     rules: createReplyRules(),
     suppression,

@@ -6,15 +6,19 @@ import type { AccountId } from '#shared/base/ids.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { SpooledMessage } from '#server/mail/ports.ts';
 import type { BounceAddresses, SentMessage } from './bounce-address.ts';
-import { readReport, type Report } from './read-report.ts';
+import { readReport, type Report, type ReportedRecipient } from './read-report.ts';
 import type { SuppressionList } from './suppression.ts';
 
 export type InboundReportsOptions = {
   readonly addresses: BounceAddresses;
   readonly suppression: Pick<SuppressionList, 'add'>;
+  /** Hears of each recipient that a report tells of, and whether it is of a message of ours. */
+  readonly onReport?: (kind: ReportKind, isMatched: boolean) => void;
   /** The account's own address; null: there is none any more. */
   readonly addressOf: (accountId: AccountId) => Promise<string | null>;
 };
+
+export type ReportKind = ReportedRecipient['action'] | 'complaint';
 
 /** A recipient of incoming mail that is a return path of ours. */
 export type BounceRecipient = { readonly sent: SentMessage; /** Who gets it. */ readonly address: string };
@@ -29,7 +33,8 @@ export interface InboundReports {
 /** RFC 3463: the mailbox doesn't exist (5.1.x), or is not in use (5.2.1). Others speak of the message or of us. */
 const hardStatus = /^5\.(1\.(0|1|2|3|6|10)|2\.1)$/;
 
-export function createInboundReports({ addresses, suppression, addressOf }: InboundReportsOptions): InboundReports {
+export function createInboundReports(options: InboundReportsOptions): InboundReports {
+  const { addresses, suppression, onReport, addressOf } = options;
   return {
     async find(address) {
       const sent = addresses.read(address);
@@ -67,6 +72,7 @@ export function createInboundReports({ addresses, suppression, addressOf }: Inbo
         { event: 'bounce.received', ...about, isMatched: match !== undefined },
         'a report on a delivery came in',
       );
+      onReport?.(action, match !== undefined);
       if (match === undefined || !isHard) continue;
       const name = names.find((each) => match.wasSentTo(each) === true) ?? address;
       const reason = `${status} ${diagnostic ?? ''}`.trim().slice(0, 300);
@@ -81,6 +87,7 @@ export function createInboundReports({ addresses, suppression, addressOf }: Inbo
     const match = mailFrom === null ? null : addresses.read(mailFrom);
     const about = { type, messageId, of: match?.traceId ?? null };
     log.info({ event: 'complaint.received', ...about, isMatched: match !== null }, 'a complaint came in');
+    onReport?.('complaint', match !== null);
     // RFC 5965 section 7.3: "not-spam" takes one back, and others are no complaints of a recipient.
     if (match === null || !['abuse', 'fraud', 'opt-out'].includes(type)) return;
     for (const address of recipients) {

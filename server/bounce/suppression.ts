@@ -41,14 +41,21 @@ type LookUp = { readonly domain: string; readonly keys: readonly string[] };
 /** Lanes that ask at the same time share a statement. */
 const maxLookUps = 100;
 
-/** `rules` name what a reply is about: the transport alone doesn't. */
-export function createSuppressionList(db: Kysely<Database>, rules = createReplyRules()): SuppressionList {
+export type SuppressionListOptions = {
+  /** Name what a reply is about: the transport alone doesn't. */
+  readonly rules?: ReplyRules;
+  /** Hears of each entry that was added or renewed. */
+  readonly onAdded?: (entry: NewSuppression) => void;
+};
+
+export function createSuppressionList(db: Kysely<Database>, options: SuppressionListOptions = {}): SuppressionList {
+  const { rules = createReplyRules(), onAdded } = options;
   const lookUps = new Gathered(maxLookUps, async (asked: readonly LookUp[]) => {
     const found = await findEntries(db, asked);
     return asked.map(() => found);
   });
   const add = async (entry: NewSuppression): Promise<void> => {
-    await addEntry(db, entry);
+    if (await addEntry(db, entry)) onAdded?.(entry);
   };
   return {
     async suppressed(domain, addresses) {
@@ -105,10 +112,11 @@ function categoryOf(outcome: RecipientOutcome, address: string, rules: ReplyRule
   return action === 'as-is' || action === 'never' ? category : null;
 }
 
-async function addEntry(db: Kysely<Database>, { domain, address, origin, reason }: NewSuppression): Promise<void> {
+/** False: it was told of before. */
+async function addEntry(db: Kysely<Database>, { domain, address, origin, reason }: NewSuppression): Promise<boolean> {
   const days = origin === 'bounce' ? firstDays : null;
   // A row that is told of again within the hour is the same bounce, heard twice: from the server and from its report.
-  await sql`/*suppress*/
+  const { numAffectedRows } = await sql`/*suppress*/
     insert into suppression as s (domain, address, origin, reason, expires_at)
       values (${domain}, ${addressKey(address)}, ${origin}, ${reason}, now() + make_interval(days => ${days}::int))
     on conflict (domain, address) do update set
@@ -117,6 +125,7 @@ async function addEntry(db: Kysely<Database>, { domain, address, origin, reason 
       expires_at = case when s.origin <> 'bounce' or excluded.origin <> 'bounce' then null
         else now() + make_interval(days => ${laterDays}::int) end
       where excluded.origin <> 'bounce' or s.since < now() - interval '1 hour'`.execute(db);
+  return numAffectedRows === 1n;
 }
 
 async function list(

@@ -228,6 +228,8 @@ class LaneRun {
     const { route } = this.#lane.hop;
     const { outcome, facts, category } = settlement;
     metrics.outboundOutcomes.inc({ route, outcome: isStale ? 'stale' : outcome });
+    const hasFailed = outcome === 'never' || outcome === 'expired';
+    if (hasFailed && !isStale && facts !== null) metrics.outboundBounces.inc({ category: category ?? 'other' });
     if (outcome === 'delivered') {
       metrics.outboundDeliverySeconds.observe({ route }, (clock.now().getTime() - message.acceptedAt.getTime()) / 1000);
     }

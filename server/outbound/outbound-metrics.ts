@@ -10,6 +10,7 @@ export type OutboundMetrics = Pick<
   | 'queueLapsedLanes'
   | 'queueWriteRetries'
   | 'outboundOutcomes'
+  | 'outboundBounces'
   | 'outboundAttemptSeconds'
   | 'outboundDeliverySeconds'
 >;

@@ -145,6 +145,12 @@ export const metricTable = {
     help: 'Attempts for one recipient by outcome (delivered, later, never, captured, expired, suppressed, cancelled; stale: told after the lease was lost).',
     labels: ['route', 'outcome'],
   },
+  outboundBounces: {
+    type: 'counter',
+    name: 'postrider_outbound_bounces_total',
+    help: 'Recipients that failed for good after an attempt, by what the last reply was about (as in outbound-replies.md).',
+    labels: ['category'],
+  },
   outboundAttemptSeconds: {
     type: 'histogram',
     name: 'postrider_outbound_attempt_seconds',
@@ -165,6 +171,19 @@ export const metricTable = {
     help: 'Reports to senders, by kind (failed: a bounce; delayed, delivered, relayed, expanded).',
     labels: ['kind'],
     atStart: ['failed', 'delayed', 'delivered', 'relayed', 'expanded'],
+  },
+  reportsReceived: {
+    type: 'counter',
+    name: 'postrider_reports_received_total',
+    help: 'Recipients that reports of others tell of, by kind (failed: a bounce; complaint: feedback; delayed, delivered, relayed, expanded), and whether they are of a message of ours (yes, no).',
+    labels: ['kind', 'matched'],
+  },
+  suppressions: {
+    type: 'counter',
+    name: 'postrider_suppressions_total',
+    help: 'Addresses put on a suppression list, or found worthy of it again, by origin (bounce, complaint).',
+    labels: ['origin'],
+    atStart: ['bounce', 'complaint'],
   },
   dkimSignatures: {
     type: 'counter',

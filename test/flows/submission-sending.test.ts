@@ -106,6 +106,10 @@ async function stored(user: User, mailbox: string, fits: RegExp): Promise<string
   throw new Error(`no message in ${mailbox} fits ${fits.source}`);
 }
 
+async function metrics(): Promise<string> {
+  return (await fetch(`http://127.0.0.1:${service.ports.http}/metrics`)).text();
+}
+
 async function suppressed(): Promise<readonly string[]> {
   const { rows } = await database.query<{ entry: string }>(
     `select address || ' ' || origin as entry from suppression order by 1`,
@@ -225,6 +229,8 @@ test('a failure is told to the sender, who is not tried again: the address is su
   }
   expect(report).toMatch(/Return-Path: <>\r\n/);
   await expect.poll(suppressed, { timeout: 10_000 }).toContain('gone@elsewhere.test bounce');
+  expect(await metrics()).toMatch(/^postrider_outbound_bounces_total\{category="no-such-user"\} 1$/m);
+  expect(service.log()).toContain('"event":"suppression.added"');
   expect(await send(alice, 'gone@elsewhere.test', messageOf('to nobody again'))).toMatch(/^250/);
   expect(await stored(alice, 'INBOX', /Subject: to nobody again/)).toContain('on the suppression list of example.test');
 });
@@ -261,6 +267,8 @@ test('a bounce that comes later finds its sender by the return path, and suppres
   await client.ask('DATA', /^354/);
   expect(await client.ask(`${report}\r\n.`, /^\d{3}/)).toMatch(/^250/);
   expect(await suppressed()).toContain('later@elsewhere.test bounce');
+  expect(await metrics()).toMatch(/^postrider_reports_received_total\{kind="failed",matched="yes"\} 1$/m);
+  expect(await metrics()).toMatch(/^postrider_suppressions_total\{origin="bounce"\} 2$/m);
   expect(await stored(alice, 'INBOX', /Subject: Undelivered/)).toContain('later@elsewhere.test');
 });
 
