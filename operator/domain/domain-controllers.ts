@@ -39,7 +39,7 @@ export async function openDomainControllers(foundation: OperatorFoundation): Pro
           if (error instanceof StaleEpoch) foundation.deposed(error);
           throw error;
         } finally {
-          countRecords(foundation, dns);
+          showCounts(foundation, dns);
         }
       },
     }),
@@ -104,11 +104,7 @@ async function lookOptions({ config, clock }: OperatorFoundation): Promise<DnsLo
   };
 }
 
-/** Of records that domains need to be ready. */
-function countRecords({ metrics }: OperatorFoundation, dns: DomainDns): void {
-  const counts = new Map<string, number>(['Published', 'Missing', 'Mismatch', 'Unknown'].map((state) => [state, 0]));
-  for (const { records } of dns.facts) {
-    for (const { required, state } of records) if (required) counts.set(state, (counts.get(state) ?? 0) + 1);
-  }
-  for (const [state, count] of counts) metrics.dnsRecords.set({ state }, count);
+function showCounts({ metrics }: OperatorFoundation, dns: DomainDns): void {
+  for (const [state, count] of dns.countRecords()) metrics.dnsRecords.set({ state }, count);
+  for (const [state, count] of dns.countKeys()) metrics.dkimKeys.set({ state }, count);
 }

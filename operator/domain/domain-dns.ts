@@ -14,12 +14,12 @@ import type { ReconcileResult } from '#operator/kube/controller.ts';
 import { nameOf } from '#operator/kube/resource.ts';
 import type { ConditionReport } from '#operator/status/condition.ts';
 import { findCondition } from '#operator/status/condition.ts';
-import { dkimCondition, dkimStatuses, instant, seenKeys } from './dkim-condition.ts';
+import { dkimCondition, dkimStatuses, instant, seenKeys, type DkimStatus } from './dkim-condition.ts';
 import { dnsCondition, recordStatuses, type RecordStatus } from './dns-condition.ts';
 import { lookAtDomain, type DnsLookOptions, type DomainLook } from './dns-look.ts';
 import { claimState, domainNames } from './domain-needs.ts';
 import { gatherDomain, type DomainState } from './domain-state.ts';
-import { nextLook, readSchedule, type LookSchedule } from './look-schedule.ts';
+import { dueInMs, nextLook, readSchedule, type LookSchedule } from './look-schedule.ts';
 import { endpointsOf, type DnsPublisher, type Published } from './dns-endpoints.ts';
 import type { WantedRecord } from './wanted-records.ts';
 
@@ -39,24 +39,34 @@ type DnsFacts = {
 
 /** How often keys are looked after though nothing happens: their times are hours and more. */
 const keysEveryMs = 10 * 60_000;
+/** A kind that the cluster gets, or a right that the operator gets, is noticed after so long. */
+const refusedEveryMs = 15_000;
 const defaultVerifySeconds = 3600;
 
 export class DomainDns {
   readonly #options: DomainDnsOptions;
   /** By UID. */
   readonly #facts = new Map<string, DnsFacts>();
+  readonly #keys = new Map<string, readonly DkimStatus[]>();
 
   constructor(options: DomainDnsOptions) {
     this.#options = options;
   }
 
-  /** What the status says of each domain now, for metrics. */
-  get facts(): Iterable<{ readonly records: readonly RecordStatus[] }> {
-    return this.#facts.values();
+  /** Required records by state, of all domains. */
+  countRecords(): ReadonlyMap<string, number> {
+    const states = [...this.#facts.values()].flatMap(({ records }) => records.filter(({ required }) => required));
+    return count(['Published', 'Missing', 'Mismatch', 'Unknown'], states);
+  }
+
+  /** DKIM keys by state, of all domains. */
+  countKeys(): ReadonlyMap<string, number> {
+    return count(['Pending', 'Active', 'Retiring'], [...this.#keys.values()].flat());
   }
 
   forget(uid: string): void {
     this.#facts.delete(uid);
+    this.#keys.delete(uid);
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
@@ -69,9 +79,12 @@ export class DomainDns {
     if (await this.#tendKeys(state)) state = (await gather()) ?? state;
     const known = this.#facts.get(state.object.metadata.uid) ?? factsOf(state);
     const { clock } = foundation;
-    const isDue = !known?.schedule || known.schedule.nextTime <= clock.now() || !isFor(known.records, state.wanted);
     let facts = known;
-    if (isDue || !facts) {
+    const every = everySeconds(state);
+    const waitMs = ({ schedule }: DnsFacts): number => {
+      return schedule ? dueInMs(schedule, clock.now(), every) : keysEveryMs;
+    };
+    if (!facts?.schedule || !isFor(facts.records, state.wanted) || waitMs(facts) === 0) {
       const look = await this.#look(state, signal);
       if (look && (await this.#note(state, look))) state = (await gather()) ?? state;
       facts = this.#judge(state, look, known);
@@ -84,8 +97,8 @@ export class DomainDns {
       endpoints: endpointsOf(state.wanted, (at) => isProved(state, at)),
     });
     this.#report(state, { ...facts, condition: withPublication(facts.condition, published) });
-    const lookMs = facts.schedule ? facts.schedule.nextTime.getTime() - clock.now().getTime() : keysEveryMs;
-    return { afterMs: Math.max(1_000, Math.min(lookMs, keysEveryMs)) };
+    const longestMs = published.kind === 'refused' ? refusedEveryMs : keysEveryMs;
+    return { afterMs: Math.max(1_000, Math.min(waitMs(facts), longestMs)) };
   }
 
   readonly #fence = (tx: Kysely<Database>): Promise<void> => assertEpoch(tx, this.#options.foundation.epoch);
@@ -174,7 +187,7 @@ export class DomainDns {
     const schedule = nextLook(clock.now(), before?.schedule ?? null, {
       isSettled: isProved && !isWaiting && (condition.status === 'True' || condition.reason === 'NotVerified'),
       isSame: before !== null && isDeepStrictEqual(before.records, records),
-      everySeconds: spec.dns?.verifyInterval ?? defaultVerifySeconds,
+      everySeconds: everySeconds(state),
       random: this.#options.look.random(),
     });
     return { condition, records, schedule, servers: look.servers.slice(0, 32) };
@@ -183,12 +196,14 @@ export class DomainDns {
   #report(state: DomainState, { condition, records, schedule, servers }: DnsFacts): void {
     const { board, keyring } = this.#options.foundation;
     const { object, spec, row } = state;
+    const dkim = row === null ? undefined : dkimStatuses(spec.domain, row.keys);
+    this.#keys.set(object.metadata.uid, dkim ?? []);
     board.report(object, 'dns', {
       generation: object.metadata.generation ?? 0,
       conditions: [condition, ...(row === null ? [] : [dkimCondition(spec.domain, row, keyring.ids)])],
       fields: {
         challenge: challengeStatus(state, records),
-        dkim: row === null ? undefined : dkimStatuses(spec.domain, row.keys),
+        dkim,
         dnsRecords: records,
         dnsCheck: schedule
           ? { lastTime: instant(schedule.lastTime), nextTime: instant(schedule.nextTime), servers }
@@ -213,6 +228,14 @@ function withPublication(condition: ConditionReport, published: Published): Cond
   return { ...condition, reason: 'DNSEndpointNotObserved', message };
 }
 
+function count(states: readonly string[], all: readonly { readonly state: string }[]): ReadonlyMap<string, number> {
+  return new Map(states.map((state) => [state, all.filter((each) => each.state === state).length]));
+}
+
+function everySeconds({ spec }: DomainState): number {
+  return spec.dns?.verifyInterval ?? defaultVerifySeconds;
+}
+
 function verifies({ dns }: DomainState['spec']): boolean {
   return dns?.verify !== false;
 }
@@ -231,7 +254,8 @@ function factsOf({ object }: DomainState): DnsFacts | null {
   const { status } = object;
   const condition = findCondition(status, 'DNSReady');
   const schedule = readSchedule(status?.dnsCheck);
-  if (condition === undefined || schedule === null) return null;
+  // What it says of a DNSEndpoint hides what was seen in the DNS.
+  if (condition === undefined || condition.reason.startsWith('DNSEndpoint') || schedule === null) return null;
   const { type, status: holds, reason, message } = condition;
   return {
     condition: { type, status: holds, reason, message },

@@ -6,6 +6,8 @@ export type LookSchedule = {
 };
 
 const firstWaitMs = 15_000;
+/** Times are spread by a tenth. */
+const longestFactor = 1.1;
 /** Who waits for a record to be seen is not to wait longer than that. */
 const longestWaitMs = 10 * 60_000;
 
@@ -32,8 +34,14 @@ export function nextLook(
   const everyMs = everySeconds * 1000;
   const lastWaitMs = before && isSame ? before.nextTime.getTime() - before.lastTime.getTime() : 0;
   const soonMs = Math.min(everyMs, longestWaitMs, Math.max(firstWaitMs, lastWaitMs * 2));
-  const waitMs = (isSettled ? everyMs : soonMs) * (0.9 + random / 5);
+  const waitMs = (isSettled ? everyMs : soonMs) * (2 - longestFactor + random * 2 * (longestFactor - 1));
   return { lastTime: now, nextTime: new Date(now.getTime() + Math.max(1_000, waitMs)) };
+}
+
+/** 0: now. Sooner than was set where it is to be looked more often than then. */
+export function dueInMs({ lastTime, nextTime }: LookSchedule, now: Date, everySeconds: number): number {
+  const latestMs = lastTime.getTime() + everySeconds * 1000 * longestFactor;
+  return Math.max(0, Math.min(nextTime.getTime(), latestMs) - now.getTime());
 }
 
 /** Null: the status has none that makes sense. */
