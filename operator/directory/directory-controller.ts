@@ -12,7 +12,6 @@ import { databaseTrouble, schemaTrouble, type DatabaseTrouble } from './database
 import { DirectoryRunner, type RunResult } from './directory-runner.ts';
 import { differsInWish } from './gathered-objects.ts';
 import { reportPending } from './pending-reports.ts';
-import { SecretReader } from './secret-reader.ts';
 
 /** Changes come in crowds; so long after the first of them, in ms. */
 const settleMs = 50;
@@ -32,7 +31,6 @@ type Cause = 'start' | 'change' | 'notify' | 'sweep' | 'retry' | 'due';
 export class DirectoryController implements AsyncDisposable {
   readonly #foundation: OperatorFoundation;
   readonly #runner: DirectoryRunner;
-  readonly #secrets: SecretReader;
   readonly #stopping = new AbortController();
   readonly #subscriptions = new AsyncDisposableStack();
   readonly #running: Promise<void>;
@@ -45,8 +43,7 @@ export class DirectoryController implements AsyncDisposable {
 
   private constructor(foundation: OperatorFoundation) {
     this.#foundation = foundation;
-    this.#secrets = new SecretReader(foundation.client, foundation.resources);
-    this.#runner = new DirectoryRunner(foundation, this.#secrets);
+    this.#runner = new DirectoryRunner(foundation);
     this.#subscribe();
     this.#running = this.#work();
   }
@@ -76,7 +73,7 @@ export class DirectoryController implements AsyncDisposable {
     this.#subscriptions.use(resources.managedSecrets.onChange(() => this.#want('change')));
     this.#subscriptions.use(
       resources.otherSecrets.onChange(({ object }) => {
-        if (this.#secrets.isReferenced(object)) this.#want('change');
+        if (this.#runner.concerns(object)) this.#want('change');
       }),
     );
     for (const channel of [directoryChannel, claimChannel]) {

@@ -9,6 +9,7 @@ import type { Resources } from '#shared/provisioning/resource.ts';
 import { applyActions, type Outcome } from '#shared/reconcile/apply-actions.ts';
 import { directoryPass, type PassResult } from '#shared/reconcile/directory-pass.ts';
 import { readDirectory } from '#shared/reconcile/read-directory.ts';
+import type { Secret } from '#operator/kube/core-resources.ts';
 import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
 import { isProvedBy } from './claims.ts';
 import { CredentialHosts } from './credential-hosts.ts';
@@ -46,14 +47,19 @@ export class DirectoryRunner {
   /** Of the last attempt, by UID. */
   #failures: ReadonlyMap<string, WriteFailure> = new Map();
 
-  constructor(foundation: OperatorFoundation, secrets: SecretReader) {
+  constructor(foundation: OperatorFoundation) {
     const { client, resources } = foundation;
     this.#foundation = foundation;
-    this.#secrets = secrets;
+    this.#secrets = new SecretReader(client, resources);
     this.#objects = new ObjectReader(resources);
     this.#owned = new OwnedSecrets(client, resources);
     this.#hosts = new CredentialHosts(resources, this.#owned);
     this.#reporter = new VerdictReporter(foundation);
+  }
+
+  /** Whether a change of this Secret, which is not ours, is a reason for a run. */
+  concerns(secret: Secret): boolean {
+    return this.#secrets.isReferenced(secret) || this.#owned.isAwaited(secret);
   }
 
   /** `deletedUids`: resources whose deletion was seen. Errors of database and API server are passed on. */

@@ -7,7 +7,7 @@ import { generatedAnnotation } from '#shared/directory/generate-password.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { secrets, type Secret } from '#operator/kube/core-resources.ts';
 import { isAlreadyExists, isConflict, isTerminatingNamespace } from '#operator/kube/kube-error.ts';
-import { type KubeObject, type OwnerReference, type Writable } from '#operator/kube/resource.ts';
+import { keyOf, type KubeObject, type OwnerReference, type Writable } from '#operator/kube/resource.ts';
 import { managedLabel, type ResourceCaches } from '#operator/foundation/resource-caches.ts';
 
 /** Whose the Secret is: kind and name, since a resource that comes back under its name has its Secret again. */
@@ -38,6 +38,8 @@ export function isOwnedBy(secret: Secret, owner: KubeObject): boolean {
 export class OwnedSecrets {
   readonly #client: KubeClient;
   readonly #caches: Pick<ResourceCaches, 'managedSecrets' | 'otherSecrets'>;
+  /** Names that somebody else's Secret had when we wanted them. */
+  readonly #taken = new Set<string>();
 
   constructor(client: KubeClient, caches: Pick<ResourceCaches, 'managedSecrets' | 'otherSecrets'>) {
     this.#client = client;
@@ -47,9 +49,20 @@ export class OwnedSecrets {
   /** Ours under this name, as the cache has it; `taken` where it is somebody else's. */
   find(owner: KubeObject, name: string): Secret | 'taken' | null {
     const namespace = owner.metadata.namespace ?? '';
+    const key = keyOf({ namespace, name });
     const managed = this.#caches.managedSecrets.get(namespace, name);
-    if (managed) return isOwnedBy(managed, owner) ? managed : 'taken';
-    return this.#caches.otherSecrets.get(namespace, name) ? 'taken' : null;
+    const isTaken = managed ? !isOwnedBy(managed, owner) : this.#caches.otherSecrets.get(namespace, name) !== undefined;
+    if (isTaken) {
+      this.#taken.add(key);
+      return 'taken';
+    }
+    this.#taken.delete(key);
+    return managed ?? null;
+  }
+
+  /** Whether a change of this Secret may free a name that is wanted. */
+  isAwaited({ metadata }: Secret): boolean {
+    return this.#taken.has(keyOf(metadata));
   }
 
   /** Makes it as it is to be; asks nothing of the API server where the cache has it like this. */

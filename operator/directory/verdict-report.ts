@@ -33,11 +33,20 @@ const more: Readonly<Record<string, readonly string[]>> = {
   MailAlias: ['Resolved'],
 };
 
+/** The others stay as they were when it was paused. */
+const pausedCondition: ConditionReport = {
+  type: 'Paused',
+  status: 'True',
+  reason: 'Paused',
+  message: 'postrider.dev/paused says that nothing is to be changed',
+};
+
 /** Those that are there only while they have something to tell. */
 const passing = ['Deleting', 'Paused', 'Resolved'];
 
 export function reportOf(findings: Findings): PartReport {
   const { verdict, generation, fields } = findings;
+  if (findings.isPaused) return { generation, conditions: [pausedCondition] };
   const types = ['Accepted', 'Synced', ...(more[verdict.ref.kind] ?? [])];
   const conditions = [
     ...types.map((type) => conditionOf(type, findings)),
@@ -68,16 +77,13 @@ function conditionOf(type: string, findings: Findings): ConditionReport {
   return { type, status: 'True', reason: type, message: '' };
 }
 
-function passingCondition(type: string, { verdict, isPaused }: Findings): ConditionReport | null {
+function passingCondition(type: string, { verdict }: Findings): ConditionReport | null {
   switch (type) {
     case 'Deleting': {
       const { deletion } = verdict;
       if (deletion?.state !== 'blocked') return null;
       return { type, status: 'True', reason: deletion.reason, message: deletion.message };
     }
-    case 'Paused':
-      if (!isPaused) return null;
-      return { type, status: 'True', reason: type, message: 'postrider.dev/paused says that nothing is to be changed' };
     default: {
       const faults = verdict.faults.filter((fault) => fault.condition === type);
       return faults.length > 0 ? failing(type, faults) : null;
