@@ -32,7 +32,13 @@ export type EndpointsOptions = {
   readonly random: () => number;
 };
 
-export type Wanted = { readonly domain: string | null; readonly requiresTls: boolean; readonly signal: AbortSignal };
+export type Wanted = {
+  readonly domain: string | null;
+  readonly requiresTls: boolean;
+  /** The sender passes over what the recipient's side asks of TLS. */
+  readonly isTlsWaived: boolean;
+  readonly signal: AbortSignal;
+};
 
 /** A refused host, as TLS reports count it. */
 export type RefusedHost = { readonly failure: Failure; readonly report: ReportedPolicy; readonly result: string };
@@ -108,6 +114,7 @@ export class Endpoints {
         port: target.port,
         demand: target.tls,
         requiresTls: wanted.requiresTls,
+        isTlsWaived: wanted.isTlsWaived,
       };
       const policy = await this.#options.policies.forHost(about, wanted.signal);
       if (policy.kind === 'refused') {

@@ -23,6 +23,7 @@ import { fitMessage, type FittedMessage } from './fit-message.ts';
 import { openSession, type OpenedSession, type SessionParts } from './open-session.ts';
 import { failedOutcomes, settledOutcomes } from './outcomes.ts';
 import { orderTargets, targetName } from './target-order.ts';
+import { waivesTlsPolicies } from './tls-waiver.ts';
 import { transact, type TransactionResult } from './transaction.ts';
 
 /** Messages over one connection; peers grow suspicious of more. */
@@ -41,7 +42,12 @@ export type LaneParts = SessionParts & {
   readonly logger: Logger;
 };
 
-type Open = OpenedSession & { messages: number; needsReset: boolean };
+type Open = OpenedSession & {
+  messages: number;
+  needsReset: boolean;
+  /** For a message that asked for no protection: others may ask for more. */
+  readonly isTlsWaived: boolean;
+};
 
 export class RouteLane implements TransportLane {
   readonly #parts: LaneParts;
@@ -157,9 +163,11 @@ export class RouteLane implements TransportLane {
     elapsed: () => number,
   ): Promise<AttemptResult | null> {
     const { requiresTls } = attempt.message;
+    const isTlsWaived = target.kind === 'direct' && (await waivesTlsPolicies(attempt.message));
     const signal = AbortSignal.any([attempt.signal, this.#stop.signal]);
     let sessions = 0;
-    for await (const next of this.#parts.endpoints.of(target, { domain: this.#hop.domain, requiresTls, signal })) {
+    const wanted = { domain: this.#hop.domain, requiresTls, isTlsWaived, signal };
+    for await (const next of this.#parts.endpoints.of(target, wanted)) {
       if (signal.aborted) return null;
       if ('failure' in next) this.#recordRefused(next);
       if (!('peers' in next)) {
@@ -173,7 +181,7 @@ export class RouteLane implements TransportLane {
         failures.push(opened);
         continue;
       }
-      this.#open = { ...opened, messages: 0, needsReset: false };
+      this.#open = { ...opened, messages: 0, needsReset: false, isTlsWaived };
       const result = await this.#transact(attempt, this.#open, elapsed);
       if ('outcomes' in result) return result;
       failures.push(result);
@@ -201,7 +209,8 @@ export class RouteLane implements TransportLane {
   async #overOpenSession(attempt: Attempt, elapsed: () => number): Promise<AttemptResult | null> {
     const open = this.#open;
     if (!open) return null;
-    if (!this.isOpen || this.#route() === null || !meetsRequireTls(attempt, open)) {
+    const isProtected = !open.isTlsWaived || (await waivesTlsPolicies(attempt.message));
+    if (!this.isOpen || this.#route() === null || !meetsRequireTls(attempt, open) || !isProtected) {
       await this.#close();
       return null;
     }

@@ -29,6 +29,8 @@ export type DirectHost = {
   readonly demand: TlsDemand;
   /** RFC 8689: only a host whose name and certificate are sure. */
   readonly requiresTls: boolean;
+  /** RFC 8689 section 3: DANE and MTA-STS are passed over. What the route asks for stays. */
+  readonly isTlsWaived: boolean;
 };
 
 /** The part of a session's report (RFC 8460) that is known before it. */
@@ -71,6 +73,7 @@ export class TlsPolicies {
       if (about.requiresTls) return refusedRequireTls(about, noPolicy);
       return { kind: 'tls', tls: withoutTls, report: noPolicy, problem: null };
     }
+    if (about.isTlsWaived && demand !== 'dane' && demand !== 'mta-sts') return withoutPolicy(about, noPolicy, null);
     const dane = await this.#dane(about, signal);
     if (dane.kind === 'failure') {
       const report = { ...noPolicy, policyType: 'tlsa' as const };

@@ -404,6 +404,55 @@ describe.skipIf(lacks('/usr/sbin/knotd', '/usr/sbin/unbound'))('TLS of direct ma
     });
   });
 
+  describe('TLS-Required: No (RFC 8689 section 3)', () => {
+    const text = (field: string): string => `${field}From: <a@here.test>\r\n\r\nTLS-Required: No\r\n`;
+    const waiving = text('TLS-Required: No\r\n');
+
+    test.each(['wrong.test', 'both.test'])(
+      '%s: the message goes past the policy, over TLS where it is offered',
+      async (domain) => {
+        await peerOf(good);
+        const { outcome, tls } = await send(domain, { ...anywhere, message: { text: waiving } });
+        expect(outcome.kind).toBe('delivered');
+        expect(tls).toMatchObject({ policy: 'opportunistic', version: 'TLSv1.3' });
+      },
+    );
+
+    test('in clear where it is not', async () => {
+      await peerOf(null);
+      const { outcome, tls } = await send('clear.test', { message: { text: waiving } });
+      expect(outcome.kind).toBe('delivered');
+      expect(tls?.version).toBeNull();
+    });
+
+    test.each<[what: string, options: MessageOptions, words: string, demand?: TlsDemand]>([
+      ['the words in the body', {}, text('')],
+      ['another value', {}, text('TLS-Required: Yes\r\n')],
+      ['twice', {}, text('TLS-Required: No\r\nTLS-Required: No\r\n')],
+      ['with REQUIRETLS', { requiresTls: true }, waiving],
+      ['a route that asks for DANE', {}, waiving, 'dane'],
+    ])('%s: the policy holds', async (_, options, words, demand = 'opportunistic') => {
+      await peerOf(good);
+      const { told } = await send('wrong.test', { demand, message: { text: words, ...options } });
+      expect(told).toMatch(/^later 4\.7\.5 .*\(DANE\)/);
+    });
+
+    test('its connection is not for the next message', async () => {
+      const peer = await peerOf(good);
+      const transport = testTransport([routeOf('r', [directTarget(port)])], {
+        resolver: root.resolver(),
+        validation: () => Promise.resolve({ isValidating: true, reason: 'a test' }),
+      });
+      await using lane = transport.openLane({ route: 'r', domain: 'wrong.test' });
+      const attempt = async (words: string): Promise<string> =>
+        told(only(await lane.attempt(attemptOf(outboundMessage({ text: words }), ['b@wrong.test']))));
+      expect(await attempt(waiving)).toMatch(/^delivered/);
+      expect(await attempt(waiving)).toMatch(/^delivered/);
+      expect(peer.sessions).toHaveLength(1);
+      expect(await attempt(text(''))).toMatch(/^later 4\.7\.5/);
+    });
+  });
+
   describe('REQUIRETLS (RFC 8689)', () => {
     const message = { requiresTls: true };
     test('a signed zone, a certificate that is trusted, and the keyword', async () => {
