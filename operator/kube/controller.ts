@@ -47,6 +47,8 @@ export class Controller implements AsyncDisposable {
     this.#queue = new WorkQueue(options);
     options.metrics.maxConcurrentReconciles.set(this.#label, options.workers);
     options.metrics.activeWorkers.set(this.#label, 0);
+    // There before the first one, which would be no increase else.
+    options.metrics.reconcileErrors.inc(this.#label, 0);
   }
 
   /** Begins to work. Keys may be enqueued before. */
