@@ -1,0 +1,183 @@
+/** From an empty cluster to a mail that is read; and what an uninstall leaves. */
+import { readdirSync } from 'node:fs';
+import { eventually, secondsUntil, type Story } from './story.ts';
+import { chart, allRolledOut, setScene, valuesArguments, type Scene } from './scene.ts';
+import { deliver, handIn, has } from './mail-client.ts';
+import { hasCondition, helm, kubectl, list, namespace, release, run } from './kubectl.ts';
+
+const kinds = 'mailservers,maildomains,mailboxes,mailaliases,mailcredentials,mailroutes,mailpolicies';
+/** What the issue of a fresh installation promises. */
+const firstMailSeconds = 120;
+
+export async function install(story: Story): Promise<Scene> {
+  story.chapter('Install');
+  const startedAt = Date.now();
+  await story.step(`a namespace that enforces PodSecurity "restricted": ${namespace}`, async () => {
+    await run('kubectl', 'create', 'namespace', namespace);
+    await run('kubectl', 'label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted');
+  });
+  await story.step('helm install', async () => {
+    await helm('install', release, chart, ...valuesArguments());
+  });
+  await story.step('kubectl apply -f examples/', async () => {
+    await kubectl('apply', '-f', 'examples/');
+  });
+  const scene = await story.step('the operator made passwords for alice and bob', () =>
+    eventually('Secrets with passwords', 180, () => setScene(story)),
+  );
+  const { endpoints, alice, bob } = scene;
+  await story.step('a mail handed in at the submission Service is read at the IMAP Service', async () => {
+    const mark = await eventually('alice hands in a mail', 180, () => handIn(endpoints, alice, bob.address));
+    await eventually('bob reads it', 60, () => has(endpoints, bob, mark));
+  });
+  const seconds = (Date.now() - startedAt) / 1000;
+  story.note(`from nothing to a mail that is read: ${seconds.toFixed(0)} s`);
+  if (seconds > firstMailSeconds)
+    throw new Error(`the first mail took ${seconds.toFixed(0)} s, more than ${firstMailSeconds} s`);
+  await story.step('all Deployments are rolled out', allRolledOut);
+  return scene;
+}
+
+export async function lookAround({ story, endpoints, alice }: Scene): Promise<void> {
+  story.chapter('What is there');
+  await story.step('kubectl get mail: all of it Ready', async () => {
+    await eventually('every resource is Ready', 90, async () => {
+      const notReady = (await list(kinds)).filter((one) => !hasCondition(one, 'Ready'));
+      if (notReady.length === 0) return true;
+      throw new Error(
+        notReady
+          .map(({ kind, metadata, status }) => `${kind} ${metadata.name}: ${JSON.stringify(status?.conditions)}`)
+          .join('\n'),
+      );
+    });
+  });
+  story.note(await kubectl('get', 'mail'));
+  await story.step('helm test sends and reads a mail inside of the cluster', async () => {
+    await helm('test', release, '--timeout', '5m');
+  });
+  await story.step('another server delivers over port 25 from outside', async () => {
+    const mark = await deliver(endpoints, alice.address);
+    await eventually('alice reads it', 30, () => has(endpoints, alice, mark));
+  });
+  await story.step('a mail to the alias reaches its members', async () => {
+    const mark = await deliver(endpoints, 'team@example.test');
+    await eventually('alice reads it', 30, () => has(endpoints, alice, mark));
+  });
+  await story.step('every pod prints metrics', async () => {
+    const pods = await list('pods', '-l', `app.kubernetes.io/instance=${release},postrider.dev/metrics=true`);
+    for (const { metadata } of pods) {
+      const text = await run(
+        'kubectl',
+        'get',
+        '--raw',
+        `/api/v1/namespaces/${namespace}/pods/${metadata.name}:8080/proxy/metrics`,
+      );
+      if (!/^postrider_|^controller_runtime_/m.test(text))
+        throw new Error(`${metadata.name} prints no metrics of ours`);
+    }
+  });
+}
+
+/** helm uninstall leaves the definitions, the resources, the database and what opens it; nothing else of ours. */
+export async function uninstall({ story }: Scene): Promise<void> {
+  story.chapter('Uninstall');
+  const resources = (await list(kinds)).map(nameOf).sort();
+  await story.step('helm uninstall', async () => {
+    await helm('uninstall', release, '--wait', '--timeout', '5m');
+  });
+  await story.step('no pod is left', async () => {
+    await secondsUntil('pods are gone', 120, async () => (await list('pods')).length === 0);
+  });
+  await story.step('all resources and their definitions are there', async () => {
+    const left = (await list(kinds)).map(nameOf).sort();
+    if (left.join() !== resources.join()) throw new Error(`there were ${resources.join()}, there are ${left.join()}`);
+    for (const file of readdirSync('crds')) {
+      await run('kubectl', 'get', 'crd', `${file.replace('.yaml', '')}.postrider.dev`);
+    }
+  });
+  await story.step(
+    "the database's volume, its Secret and the keyring are there, and nothing else of the release",
+    async () => {
+      const everything =
+        'deployments,statefulsets,replicasets,jobs,services,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,horizontalpodautoscalers,leases,secrets,persistentvolumeclaims';
+      const left = (await list(everything)).map(nameOf).filter((name) => !ofCluster.has(name));
+      const allowed =
+        /^(?:Secret\/(?:postrider-(?:database|keyring)|[a-z0-9-]+-(?:mailbox|smtp|dkim.*|tls))|PersistentVolumeClaim\/data-postrider-database-0|Lease\/postrider-operator)$/;
+      const unexpected = left.filter((name) => !allowed.test(name));
+      if (unexpected.length > 0) throw new Error(`also left: ${unexpected.join(', ')}`);
+      for (const name of [
+        'Secret/postrider-database',
+        'Secret/postrider-keyring',
+        'PersistentVolumeClaim/data-postrider-database-0',
+      ]) {
+        if (!left.includes(name)) throw new Error(`${name} is gone`);
+      }
+      const roles = await run(
+        'kubectl',
+        'get',
+        'clusterroles,clusterrolebindings',
+        '-l',
+        `app.kubernetes.io/instance=${release}`,
+        '-o',
+        'name',
+      );
+      if (roles.trim() !== '') throw new Error(`also left: ${roles}`);
+      story.note(left.join('\n'));
+    },
+  );
+}
+
+/** The same database again: whoever had a mailbox has it still. */
+export async function reinstall({ story, endpoints: before, alice, bob }: Scene): Promise<void> {
+  story.chapter('Install again on what was left');
+  const mark = await story.step('helm install, and the old password still opens the mailbox', async () => {
+    await helm('install', release, chart, ...valuesArguments());
+    const { endpoints } = await eventually('the services', 60, () =>
+      setScene({ ...quiet, note: () => undefined } as unknown as Story),
+    );
+    await eventually('bob has his mail', 180, async () => (await has(endpoints, bob, '')) || null);
+    return eventually('alice hands in a mail', 60, () => handIn(endpoints, alice, bob.address));
+  });
+  story.note(`handed in ${mark}; ports were ${before.imaps}`);
+}
+
+const quiet = {};
+
+/** Removes all that the run made. */
+export async function cleanUp(story: Story): Promise<void> {
+  await story.step('everything that this run made is removed', async () => {
+    await helm('uninstall', release, '--ignore-not-found', '--wait').catch(() => undefined);
+    await run(
+      'kubectl',
+      'delete',
+      'crd',
+      '--ignore-not-found',
+      '--wait=false',
+      ...readdirSync('crds').map((file) => `${file.replace('.yaml', '')}.postrider.dev`),
+    );
+    await releaseFinalizers();
+    await run('kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--timeout=180s');
+  });
+}
+
+/** Nobody is there any more to do what finalizers wait for. */
+async function releaseFinalizers(): Promise<void> {
+  const left = await list(kinds).catch(() => []);
+  for (const { kind, metadata } of left) {
+    await kubectl(
+      'patch',
+      kind.toLowerCase(),
+      metadata.name,
+      '--type=merge',
+      '-p',
+      '{"metadata":{"finalizers":null}}',
+    ).catch(() => undefined);
+  }
+}
+
+function nameOf({ kind, metadata }: { readonly kind: string; readonly metadata: { readonly name: string } }): string {
+  return `${kind}/${metadata.name}`;
+}
+
+/** In every namespace. */
+const ofCluster = new Set(['ConfigMap/kube-root-ca.crt', 'ServiceAccount/default']);

@@ -1,0 +1,66 @@
+/** Secrets that change while mail goes on. */
+import { eventually, secondsUntil } from './story.ts';
+import type { Scene } from './scene.ts';
+import { certificateSerial, opens } from './mail-client.ts';
+import { kubectl, run, secretValue } from './kubectl.ts';
+
+export async function passwordRotation({ story, endpoints, alice }: Scene): Promise<Scene['alice']> {
+  story.chapter('A password is rotated');
+  const renewed = { ...alice, password: `rotated ${Date.now()} by hand` };
+  await story.step('a new password in the Secret opens the mailbox', async () => {
+    const patch = JSON.stringify({ stringData: { password: renewed.password } });
+    await kubectl('patch', 'secret', 'alice-mailbox', '--type=merge', '-p', patch);
+    const seconds = await secondsUntil('the new password opens', 30, () => opens(endpoints, renewed));
+    story.note(`after ${seconds.toFixed(1)} s`);
+  });
+  await story.step('the old one does not', async () => {
+    if (await opens(endpoints, alice)) throw new Error('the old password still opens the mailbox');
+  });
+  await story.step('a Secret that is deleted is made again, with another password', async () => {
+    await kubectl('delete', 'secret', 'alice-mailbox');
+    const made = await eventually('a new password', 30, () => secretValue('alice-mailbox', 'password'));
+    if (made === renewed.password) throw new Error('it is the same password');
+    await eventually('it opens the mailbox', 30, () => opens(endpoints, { ...alice, password: made }));
+  });
+  return { ...alice, password: (await secretValue('alice-mailbox', 'password')) ?? '' };
+}
+
+export async function certificateRotation({ story, endpoints }: Scene): Promise<void> {
+  story.chapter('A certificate is rotated');
+  const hostname = 'mail.example.test';
+  await story.step('a certificate of our own, given in a Secret, is shown within seconds', async () => {
+    const before = await certificateSerial(endpoints, hostname);
+    await makeCertificate('e2e-given', hostname);
+    const patch = { spec: { tls: { mode: 'Secret', secretRef: { name: 'e2e-given' } } } };
+    await kubectl('patch', 'mailserver', 'default', '--type=merge', '-p', JSON.stringify(patch));
+    const seconds = await secondsUntil(
+      'another certificate',
+      60,
+      async () => (await certificateSerial(endpoints, hostname)) !== before,
+    );
+    story.note(`after ${seconds.toFixed(1)} s`);
+  });
+  await story.step('its successor in the same Secret is, too', async () => {
+    const before = await certificateSerial(endpoints, hostname);
+    await makeCertificate('e2e-given', hostname);
+    const seconds = await secondsUntil(
+      'another certificate',
+      60,
+      async () => (await certificateSerial(endpoints, hostname)) !== before,
+    );
+    story.note(`after ${seconds.toFixed(1)} s`);
+  });
+}
+
+async function makeCertificate(secret: string, hostname: string): Promise<void> {
+  const script = `
+    set -e; folder=$(mktemp -d); trap 'rm -r "$folder"' EXIT
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$1" \
+      -addext "subjectAltName=DNS:$1" -keyout "$folder/key" -out "$folder/crt" 2>/dev/null
+    kubectl create secret tls "$2" --cert "$folder/crt" --key "$folder/key" --dry-run=client -o yaml >"$folder/yaml"
+    cat "$folder/yaml"`;
+  const manifest = await run('sh', '-c', script, 'sh', hostname, secret);
+  const { apply } = await import('./kubectl.ts');
+  const { parse } = await import('yaml');
+  await apply(parse(manifest) as object);
+}
