@@ -1,16 +1,17 @@
 /** From what the peer said to what becomes of each recipient. Pure. */
-import type {
-  AttemptFacts,
-  AttemptResult,
-  OutboundRecipient,
-  OutboundReply,
-  Pace,
-  RecipientOutcome,
-  TlsFacts,
+import {
+  ownFacts,
+  type AttemptFacts,
+  type AttemptResult,
+  type OutboundRecipient,
+  type OutboundReply,
+  type Pace,
+  type RecipientOutcome,
+  type TlsFacts,
 } from '#server/mail/outbound-ports.ts';
 import { factsOf, type Failure } from './failure.ts';
 import { toOutboundReply, type Reply } from './smtp-reply.ts';
-import type { Settled, Stage } from './transaction.ts';
+import type { Settled, Stage, TransactionResult } from './transaction.ts';
 
 export type SessionFacts = {
   readonly host: string;
@@ -114,4 +115,24 @@ export function failedOutcomes(recipients: readonly OutboundRecipient[], failure
     outcomes,
     pace: isBlocked ? { kind: 'blocked', reason: failure.reply.text, forMs: null } : { kind: 'same' },
   };
+}
+
+/** The session ended, or was ended with 421, before the peer had judged anybody: why. Null: it was not so. */
+export function cutBeforeAnything({ settled }: TransactionResult): string | null {
+  const [first] = settled;
+  if (first?.kind === 'fault' && !first.isUncertain && settled.every((each) => each === first))
+    return first.fault.message;
+  if (first?.kind !== 'reply' || first.reply.code !== 421 || first.stage === 'end') return null;
+  return settled.every((each) => each === first) ? `the peer closes: 421 ${first.reply.lines.join(' ')}` : null;
+}
+
+/** Nothing was sent to anybody: given back as they were. */
+export function untriedOutcomes(recipients: readonly OutboundRecipient[], ms: number): AttemptResult {
+  const facts = ownFacts('stopped before anything was sent', { ms });
+  const outcomes = recipients.map(({ id: recipientId }): RecipientOutcome => ({
+    kind: 'not-tried',
+    recipientId,
+    facts,
+  }));
+  return { outcomes, pace: { kind: 'same' } };
 }

@@ -2,15 +2,13 @@
  * A line of attempts to one next hop: through the route's targets and their hosts until one takes the message. The
  * connection stays open for the next message.
  */
-import {
-  ownFacts,
-  type Attempt,
-  type AttemptResult,
-  type NextHop,
-  type RecipientOutcome,
-  type ReplyRules,
-  type SevenBitMessages,
-  type TransportLane,
+import type {
+  Attempt,
+  AttemptResult,
+  NextHop,
+  ReplyRules,
+  SevenBitMessages,
+  TransportLane,
 } from '#server/mail/outbound-ports.ts';
 import type { DirectTarget, Route, RouteTarget, SmtpTarget } from '#server/mail/outbound-routes.ts';
 import type { Clock } from '#shared/base/clock.ts';
@@ -21,7 +19,7 @@ import { mostHopeful, ownFailure, type Failure } from './failure.ts';
 import { postMessage } from './http-post.ts';
 import { fitMessage, type FittedMessage } from './fit-message.ts';
 import { openSession, type OpenedSession, type SessionParts } from './open-session.ts';
-import { failedOutcomes, settledOutcomes } from './outcomes.ts';
+import { cutBeforeAnything, failedOutcomes, settledOutcomes, untriedOutcomes } from './outcomes.ts';
 import { orderTargets, targetName } from './target-order.ts';
 import { waivesTlsPolicies } from './tls-waiver.ts';
 import { transact, type TransactionResult } from './transaction.ts';
@@ -97,7 +95,7 @@ export class RouteLane implements TransportLane {
     const failures: Failure[] = [];
     const targets = this.#targetsOf(route);
     for (const target of targets) {
-      if (attempt.signal.aborted || !attempt.isLeaseValid()) return notTried(attempt, elapsed());
+      if (attempt.signal.aborted || !attempt.isLeaseValid()) return untriedOutcomes(attempt.recipients, elapsed());
       const result = await this.#throughTarget(attempt, target, failures, elapsed);
       const name = targetName(this.#hop.route, target);
       if (result) {
@@ -109,7 +107,7 @@ export class RouteLane implements TransportLane {
     }
     if (targets.length === 0) return this.#allResting(attempt, route, elapsed());
     return attempt.signal.aborted || this.#stop.signal.aborted
-      ? notTried(attempt, elapsed())
+      ? untriedOutcomes(attempt.recipients, elapsed())
       : failed(attempt, mostHopeful(failures), elapsed());
   }
 
@@ -297,25 +295,6 @@ function meetsRequireTls({ message }: Attempt, { session }: OpenedSession): bool
   return !message.requiresTls || (session.tls.isVerified && session.extensions.has('REQUIRETLS'));
 }
 
-/** The session ended, or was ended with 421, before the peer had judged anybody: why. Null: it was not so. */
-function cutBeforeAnything({ settled }: TransactionResult): string | null {
-  const [first] = settled;
-  if (first?.kind === 'fault' && !first.isUncertain && settled.every((each) => each === first))
-    return first.fault.message;
-  if (first?.kind !== 'reply' || first.reply.code !== 421 || first.stage === 'end') return null;
-  return settled.every((each) => each === first) ? `the peer closes: 421 ${first.reply.lines.join(' ')}` : null;
-}
-
 function failed({ recipients }: Attempt, failure: Failure, ms: number): AttemptResult {
   return failedOutcomes(recipients, failure, ms);
-}
-
-function notTried({ recipients }: Attempt, ms: number): AttemptResult {
-  const facts = ownFacts('stopped before anything was sent', { ms });
-  const outcomes = recipients.map(({ id: recipientId }): RecipientOutcome => ({
-    kind: 'not-tried',
-    recipientId,
-    facts,
-  }));
-  return { outcomes, pace: { kind: 'same' } };
 }
