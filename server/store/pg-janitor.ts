@@ -12,6 +12,7 @@ import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
 import { pruneQueue } from './pg-queue-prune.ts';
+import { pruneStsPolicies } from './pg-sts-policies.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 
 export type JanitorOptions = {
@@ -34,6 +35,7 @@ export type Swept = {
   readonly batches: number;
   readonly outboundMessages: number;
   readonly outboundAttempts: number;
+  readonly stsPolicies: number;
 };
 
 /** Neither stored for anyone nor on its way out. */
@@ -78,6 +80,7 @@ export class Janitor implements AsyncDisposable {
       blobs: await this.#sweepBlobs(db),
       logEntries: await this.#pruneLog(db),
       batches: await this.#pruneBatches(db),
+      stsPolicies: await pruneStsPolicies(db),
     };
   }
 

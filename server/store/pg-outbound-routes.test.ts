@@ -12,6 +12,7 @@ import { applyAction } from '#shared/reconcile/apply-action.ts';
 import { createRouter } from '#server/transport/router.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/harness/database.ts';
 import { openPgMailRoutes } from './pg-mail-routes.ts';
+import { Janitor } from './pg-janitor.ts';
 import { openPgSourceRests } from './pg-source-rests.ts';
 import { createPgStsPolicies } from './pg-sts-policies.ts';
 import { openPgTlsSessions } from './pg-tls-sessions.ts';
@@ -127,7 +128,7 @@ test('the secrets do not stand open in the database, and a route whose secrets d
   expect(source.routes.find(({ name }) => name === 'default/relay')?.targets).toEqual([]);
 });
 
-test('MTA-STS policies are there until they expire, over restarts', async () => {
+test('MTA-STS policies are there until they expire, over restarts, and go with a sweep', async () => {
   const store = createPgStsPolicies(database.db);
   const now = new Date();
   const policy = {
@@ -143,6 +144,10 @@ test('MTA-STS policies are there until they expire, over restarts', async () => 
   expect(await createPgStsPolicies(database.db).get('d.example')).toEqual(policy);
   await store.put('d.example', { ...policy, id: '2', expiresAt: new Date(now.getTime() - 1) });
   expect(await store.get('d.example')).toBeNull();
+  await store.put('valid.example', policy);
+  await using janitor = new Janitor({ database });
+  expect((await janitor.sweepOnce()).stsPolicies).toBe(1);
+  expect(await rows('select domain from sts_policy')).toEqual([{ domain: 'valid.example' }]);
 });
 
 test('TLS sessions are counted by day and result', async () => {

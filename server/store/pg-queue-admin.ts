@@ -210,6 +210,7 @@ async function destinationOf(tx: Kysely<Database>, hop: NextHop, limits: NextHop
   return id;
 }
 
+/** All recipients are read, of the messages only the oldest: the smaller number is the older message. */
 async function readStatistics(db: Kysely<Database>): Promise<QueueStatistics> {
   const { rows } = await sql<{
     readonly state: QueueState;
@@ -217,9 +218,16 @@ async function readStatistics(db: Kysely<Database>): Promise<QueueStatistics> {
     readonly route: string;
     readonly recipients: bigint;
     readonly oldest: number;
-  }>`select r.state, r.class, d.route, count(*) as recipients,
+  }>`/*queue-statistics*/
+    with counted as materialized (
+      select state, class, destination_id, count(*) as recipients, min(message_id) as oldest
+        from outbound_recipient group by state, class, destination_id
+    )
+    select c.state, c.class, d.route, sum(c.recipients)::int8 as recipients,
         extract(epoch from now() - min(m.accepted_at))::float8 as oldest
-      ${listTables} group by r.state, r.class, d.route order by r.state, r.class, d.route`.execute(db);
+      from counted c
+      join outbound_destination d on d.id = c.destination_id join outbound_message m on m.id = c.oldest
+      group by c.state, c.class, d.route order by c.state, c.class, d.route`.execute(db);
   return {
     groups: rows.map((row) => ({
       state: row.state,

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { sql, type Kysely } from 'kysely';
 import type { Database } from '#shared/db/schema.ts';
 import type { StsPolicyStore } from '#server/mail/outbound-routes.ts';
 
@@ -38,4 +38,13 @@ export function createPgStsPolicies(db: Kysely<Database>): StsPolicyStore {
         .execute();
     },
   };
+}
+
+/** Policies whose max_age is over; resolves with their number. */
+export async function pruneStsPolicies(db: Kysely<Database>): Promise<number> {
+  const { numDeletedRows } = await db
+    .deleteFrom('sts_policy')
+    .where('expires_at', '<=', sql<Date>`now()`)
+    .executeTakeFirst();
+  return Number(numDeletedRows);
 }
