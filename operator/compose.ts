@@ -19,7 +19,7 @@ import { openResourceCaches, ownCaches, ownTypes } from './foundation/resource-c
 import { EventRecorder } from './kube/event-recorder.ts';
 import { KubeError } from './kube/kube-error.ts';
 import { createKubeClient } from './kube/http-client.ts';
-import type { KubeAccess } from './kube/kube-config.ts';
+import type { KubeAccess } from './kube/kube-access.ts';
 import { LeaderElector } from './kube/leader-elector.ts';
 import { openParts } from './parts.ts';
 import { openWhenReady } from './database-gate.ts';

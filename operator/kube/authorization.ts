@@ -1,7 +1,7 @@
 /** The Authorization header that requests carry. Service account tokens live an hour and are rotated in their file. */
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '#shared/base/clock.ts';
-import type { KubeAccess } from './kube-config.ts';
+import type { KubeAccess } from './kube-access.ts';
 
 /** The kubelet rotates a token at 80 % of its life; a minute late is early enough. */
 const freshMs = 60_000;

@@ -16,7 +16,7 @@ import type {
   WatchOptions,
 } from './client.ts';
 import { HttpTransport, type HttpAnswer, type HttpRequest } from './http-transport.ts';
-import type { KubeAccess } from './kube-config.ts';
+import type { KubeAccess } from './kube-access.ts';
 import { isExpired, isNotFound, isUnauthorized, KubeError, kubeErrorOf } from './kube-error.ts';
 import { RateLimiter } from './rate-limiter.ts';
 import { apiVersionOf, collectionPath, objectPath } from './resource.ts';

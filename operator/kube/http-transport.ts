@@ -5,7 +5,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { KubeError } from './kube-error.ts';
-import type { KubeAccess } from './kube-config.ts';
+import type { KubeAccess } from './kube-access.ts';
 
 export type HttpRequest = {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';

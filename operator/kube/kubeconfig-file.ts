@@ -6,7 +6,7 @@ import type https from 'node:https';
 import path from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { ProgramFault } from '#shared/base/program-fault.ts';
-import type { KubeAccess } from './kube-config.ts';
+import type { KubeAccess } from './kube-access.ts';
 
 /** `file` as `KUBECONFIG` names it: the current context of one file. Throws a ProgramFault where it cannot be used. */
 export async function readKubeconfig(file: string): Promise<KubeAccess> {
@@ -46,7 +46,7 @@ export async function readKubeconfig(file: string): Promise<KubeAccess> {
     ca: textOf(options.ca),
     certificate: certificate !== null && privateKey !== null ? { certificate, privateKey } : null,
     login: { ask: async () => headerOf(await ask()) },
-    skipsVerification: cluster.skipTLSVerify === true,
+    skipsVerification: cluster.skipTLSVerify,
     serverName: cluster.tlsServerName ?? null,
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
   };

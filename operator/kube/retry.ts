@@ -4,7 +4,7 @@ import { KubeError } from './kube-error.ts';
 /** `always`: doing it twice is as good as once. `unprocessed`: only when the server says that it did nothing. */
 export type RetrySafety = 'always' | 'unprocessed';
 
-export const maxAttempts = 6;
+const maxAttempts = 6;
 const firstWaitMs = 100;
 const longestWaitMs = 5_000;
 /** A server that asks for more patience than this gets an error handed on to the caller, who has a queue. */

@@ -14,7 +14,7 @@ import { silentLogger } from '#shared/observe/logger.ts';
 import { createMetricsOf } from '#shared/observe/metric-table.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { createKubeClient, type HttpClientOptions } from '#operator/kube/http-client.ts';
-import type { KubeAccess } from '#operator/kube/kube-config.ts';
+import type { KubeAccess } from '#operator/kube/kube-access.ts';
 import { isForbidden, isNotFound, isUnreachable, KubeError } from '#operator/kube/kube-error.ts';
 import type { KubeObject, ResourceType, Writable } from '#operator/kube/resource.ts';
 import { makeAuthority } from './certificates.ts';

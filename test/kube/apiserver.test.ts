@@ -27,8 +27,16 @@ describe.skipIf(lacksKube())('on a real API server', () => {
     [Symbol.asyncDispose]: async () => undefined,
   });
 
-  describe('client', () => clientContract(server));
-  describe('informer', () => informerContract(server));
-  describe('leader election', () => leaderContract(server));
-  describe('events', () => eventContract(server));
+  describe('client', () => {
+    clientContract(server);
+  });
+  describe('informer', () => {
+    informerContract(server);
+  });
+  describe('leader election', () => {
+    leaderContract(server);
+  });
+  describe('events', () => {
+    eventContract(server);
+  });
 });

@@ -10,7 +10,7 @@ import { kubeMetricTable } from '#shared/observe/kube-metrics.ts';
 import { silentLogger } from '#shared/observe/logger.ts';
 import { createMetricsOf } from '#shared/observe/metric-table.ts';
 import { createKubeClient } from '#operator/kube/http-client.ts';
-import type { KubeAccess } from '#operator/kube/kube-config.ts';
+import type { KubeAccess } from '#operator/kube/kube-access.ts';
 import { LeaderElector, LeadershipLost } from '#operator/kube/leader-elector.ts';
 
 export type ElectorProgramOptions = {

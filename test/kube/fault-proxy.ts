@@ -2,7 +2,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import type net from 'node:net';
-import type { KubeAccess } from '#operator/kube/kube-config.ts';
+import type { KubeAccess } from '#operator/kube/kube-access.ts';
 
 export type Seen = { readonly method: string; readonly path: string; readonly isWatch: boolean };
 

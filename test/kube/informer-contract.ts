@@ -159,7 +159,7 @@ export function informerContract(server: () => ServerUnderTest): void {
     const rejects: (change: unknown) => unknown = async () => {
       throw new Error('this listener rejects');
     };
-    informer.onChange(rejects as () => void);
+    informer.onChange(rejects);
     const listening = informer.onChange(({ kind, object }) => heard.push(`${kind} ${object.metadata.name}`));
     await informer.synced;
     await bed.direct.create(things, bed.thing('after'));

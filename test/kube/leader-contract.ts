@@ -19,7 +19,11 @@ class Candidate implements AsyncDisposable {
   readonly ran: Promise<unknown>;
   lead: Lead | null = null;
 
-  constructor(bed: TestBed, identity: string, times: Partial<typeof quick> = quick) {
+  constructor(
+    bed: Pick<TestBed, 'client' | 'namespace' | 'options'>,
+    identity: string,
+    times: Partial<typeof quick> = quick,
+  ) {
     const { client, namespace, options } = bed;
     const { promise: leads, resolve: finish } = Promise.withResolvers<void>();
     this.elector = new LeaderElector({
@@ -132,8 +136,7 @@ export function leaderContract(server: () => ServerUnderTest): void {
     await using other = await TestBed.open(server());
     await using one = new Candidate(bed, 'one');
     await vi.waitFor(() => expect(one.isLeading).toBe(true), within);
-    const elsewhere = { ...other, client: other.client, namespace: bed.namespace, options: other.options };
-    await using two = new Candidate(elsewhere as TestBed, 'two');
+    await using two = new Candidate({ client: other.client, namespace: bed.namespace, options: other.options }, 'two');
     bed.proxy.rule(() => ({ kind: 'hang' }));
     await vi.waitFor(() => {
       // Never both.

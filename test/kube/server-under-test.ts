@@ -8,7 +8,7 @@ import type { KubeClient } from '#operator/kube/client.ts';
 import { namespaces } from '#operator/kube/core-resources.ts';
 import { createKubeClient, type HttpClientOptions } from '#operator/kube/http-client.ts';
 import { Informer, type InformerOptions } from '#operator/kube/informer.ts';
-import type { KubeAccess } from '#operator/kube/kube-config.ts';
+import type { KubeAccess } from '#operator/kube/kube-access.ts';
 import type { KubeObject, ResourceType, Writable } from '#operator/kube/resource.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 

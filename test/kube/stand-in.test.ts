@@ -23,8 +23,16 @@ describe('on the stand-in', () => {
   });
 
   const server = (): StandIn => standIn;
-  describe('client', () => clientContract(server));
-  describe('informer', () => informerContract(server));
-  describe('leader election', () => leaderContract(server));
-  describe('events', () => eventContract(server));
+  describe('client', () => {
+    clientContract(server);
+  });
+  describe('informer', () => {
+    informerContract(server);
+  });
+  describe('leader election', () => {
+    leaderContract(server);
+  });
+  describe('events', () => {
+    eventContract(server);
+  });
 });

@@ -5,7 +5,7 @@
 import http from 'node:http';
 import type net from 'node:net';
 import { text } from 'node:stream/consumers';
-import type { KubeAccess } from '#operator/kube/kube-config.ts';
+import type { KubeAccess } from '#operator/kube/kube-access.ts';
 import { applyFields, mergePatch, type FieldOwners, type Fields } from './stand-in-fields.ts';
 
 type Kind = { readonly kind: string; readonly apiVersion: string; readonly hasStatus: boolean };

@@ -9,7 +9,7 @@ import { ownTypes } from '#operator/foundation/resource-caches.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { namespaces, secrets, type Secret } from '#operator/kube/core-resources.ts';
 import { isNotFound } from '#operator/kube/kube-error.ts';
-import type { KubeAccess } from '#operator/kube/kube-config.ts';
+import type { KubeAccess } from '#operator/kube/kube-access.ts';
 import type { KubeObject, ResourceType, Writable } from '#operator/kube/resource.ts';
 import { findCondition, type Condition, type ResourceStatus } from '#operator/status/condition.ts';
 
