@@ -171,6 +171,9 @@ function actsOn(action: QueueAction): RawBuilder<boolean> {
   }
 }
 
+/** RFC 4865: the sender's time holds, whatever else does no more. */
+const notBeforeItsTime = sql`greatest(clock_timestamp(), (select m.hold_until from outbound_message m where m.id = r.message_id))`;
+
 function changeOf(action: QueueAction, target: bigint | null): RawBuilder<unknown> {
   switch (action.kind) {
     case 'hold':
@@ -178,7 +181,7 @@ function changeOf(action: QueueAction, target: bigint | null): RawBuilder<unknow
         wanted = case when f.lease is null then r.wanted else 'hold' end, reason = ${action.reason}`;
     case 'release':
       return sql`state = 'queued', wanted = nullif(r.wanted, 'hold'),
-        due_at = case when f.lease is null then clock_timestamp() else r.due_at end`;
+        due_at = case when f.lease is null then ${notBeforeItsTime} else r.due_at end`;
     case 'retry':
       return sql`due_at = clock_timestamp(), crashes = 0, state = 'queued'`;
     case 'cancel':
@@ -187,8 +190,9 @@ function changeOf(action: QueueAction, target: bigint | null): RawBuilder<unknow
         destination_id = case when f.lease is null then ${target} else r.destination_id end,
         due_at = case when f.lease is null then clock_timestamp() else r.due_at end`;
     case 'reroute':
-      return sql`destination_id = ${target},
-        due_at = case when r.state = 'queued' then clock_timestamp() else r.due_at end`;
+      // What is held stays so, whatever its way.
+      return sql`destination_id = ${target}, crashes = 0, state = case when r.state = 'held' then 'held' else 'queued' end,
+        due_at = ${notBeforeItsTime}`;
     default:
       return unreachable(action);
   }

@@ -376,6 +376,42 @@ describe.each(postgres)('the queue on %s', (_, start) => {
     expect(addressesOf(await worker.claim(1, 10))).toEqual(['bob@there.test']);
   });
 
+  test('released, a message still waits for the sender’s time (RFC 4865)', async () => {
+    await using queue = await opened();
+    const holdUntil = new Date(Date.now() + 3600_000);
+    await queue.send({ envelope: { holdUntil } });
+    const worker = await queue.worker();
+    await last(queue.administration.act({}, { kind: 'hold', reason: 'looks odd' }));
+    await last(queue.administration.act({}, { kind: 'release' }));
+    expect(await worker.claim(1, 10)).toEqual([]);
+    const hop = { route: 'smarthost', domain: null };
+    await last(queue.administration.act({}, { kind: 'reroute', hop }));
+    expect(await worker.claim(1, 10)).toEqual([]);
+    expect(await queue.administration.list({}, null, 10)).toMatchObject([{ state: 'queued', dueAt: holdUntil, hop }]);
+    await last(queue.administration.act({}, { kind: 'retry' }));
+    expect(addressesOf(await worker.claim(1, 10))).toEqual(['bob@there.test']);
+  });
+
+  test('what was captured or is dead goes another way as if it were new; what is held stays held', async () => {
+    await using queue = await opened();
+    await queue.send({ to: ['a@one.test', 'b@one.test', 'c@one.test'] });
+    const worker = await queue.worker();
+    const [batch] = await worker.claim(1, 10);
+    const [a, b, c] = batch?.inHand ?? [];
+    if (!batch || !a || !b || !c) throw new Error('nothing was claimed');
+    const as = (inHand: typeof a, next: Settlement['next']): Settlement => ({ ...delivered(inHand), next });
+    await worker.settle([as(a, 'captured'), as(b, 'dead'), as(c, 'held')]);
+    await worker.giveBack([done(batch)]);
+    const hop = { route: 'smarthost', domain: null };
+    expect(await last(queue.administration.act({}, { kind: 'reroute', hop }))).toBe(3);
+    const [moved] = await worker.claim(8, 10);
+    expect(moved?.lane.hop).toEqual(hop);
+    expect(moved?.inHand.map(({ recipient }) => recipient.address).toSorted()).toEqual(['a@one.test', 'b@one.test']);
+    expect(await queue.administration.list({ state: 'held' }, null, 10)).toMatchObject([
+      { recipient: 'c@one.test', hop },
+    ]);
+  });
+
   test('retry now, another way, cancel: for a domain, a sender, a message', async () => {
     await using queue = await opened();
     const id = await queue.send({ to: ['a@one.test', 'b@two.test'] });
