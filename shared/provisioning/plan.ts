@@ -46,15 +46,21 @@ export type Action =
   | { readonly do: 'add-domain-name'; readonly name: string; readonly domain: string; readonly uid: string }
   | { readonly do: 'put-account'; readonly id: AccountId | null; readonly uid: string; readonly account: WantedAccount }
   | { readonly do: 'put-alias'; readonly id: bigint | null; readonly uid: string; readonly alias: WantedAlias }
-  /** `owner` is an account's own address, or an alias's that has lost it. */
+  /** `owner` is an account's own address, or an alias's that has lost it; `id` is null before the row is made. */
   | {
       readonly do: 'add-address';
+      readonly id: bigint | null;
       readonly address: Named;
       readonly of: 'account' | 'alias';
       readonly owner: Named;
       readonly uid: string;
     }
-  | { readonly do: 'set-password'; readonly uid: string; readonly account: WantedAccount }
+  | {
+      readonly do: 'set-password';
+      readonly id: AccountId | null;
+      readonly uid: string;
+      readonly account: WantedAccount;
+    }
   | RouteAction
   | CredentialAction;
 
@@ -205,12 +211,13 @@ function planAccount(account: WantedAccount, row: ObservedAccount | null): reado
     ...(isPut ? [] : [{ do: 'put-account' as const, id: row?.id ?? null, uid, account }]),
     ...[...lost, ...account.aliases.filter((each) => !hadKeys.has(addressKey(each)))].map((address) => ({
       do: 'add-address' as const,
+      id: row?.id ?? null,
       address,
       of: 'account' as const,
       owner: account,
       uid,
     })),
-    ...(isSet(password, row) ? [] : [{ do: 'set-password' as const, uid, account }]),
+    ...(isSet(password, row) ? [] : [{ do: 'set-password' as const, id: row?.id ?? null, uid, account }]),
   ];
 }
 
@@ -225,7 +232,7 @@ function planAlias(alias: WantedAlias, row: ObservedAlias | null): readonly Acti
   return [
     ...(row && sameAlias(alias, row) ? [] : [{ do: 'put-alias' as const, id: row?.id ?? null, uid, alias }]),
     ...(row?.hasOwnAddress === false
-      ? [{ do: 'add-address' as const, address, of: 'alias' as const, owner: address, uid }]
+      ? [{ do: 'add-address' as const, id: row.id, address, of: 'alias' as const, owner: address, uid }]
       : []),
   ];
 }

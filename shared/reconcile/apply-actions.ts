@@ -3,6 +3,7 @@
  * fails alone. The same actions again do no harm, and whatever was left undone is planned again by the next pass.
  */
 import { NoResultError, sql, type Kysely } from 'kysely';
+import type { AccountId } from '#shared/base/ids.ts';
 import { classifyPgError, isRowFault } from '#shared/db/pg-error.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
@@ -11,8 +12,9 @@ import type { NewPassword } from '#shared/directory/credentials.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import type { Action } from '#shared/provisioning/plan.ts';
 import { addressKey } from '#shared/provisioning/wanted.ts';
+import type { Named } from '#shared/provisioning/wanted.ts';
 import { applyAction } from './apply-action.ts';
-import { findAccounts, insertAccounts, insertAddresses, RowsChanged, updateAccounts } from './bulk-rows.ts';
+import { insertAccounts, insertAddresses, RowsChanged, updateAccounts } from './bulk-rows.ts';
 import { assertEpoch, quiet } from './leader-epoch.ts';
 
 export type Outcome =
@@ -168,14 +170,18 @@ function inTransaction(
   });
 }
 
+/** Ids of the accounts that this transaction made, by `addressKey`. */
+type Made = Map<string, AccountId>;
+
 async function applyTogether(
   tx: Kysely<Database>,
   options: ApplyActionsOptions,
   actions: readonly Action[],
 ): Promise<void> {
+  const made: Made = new Map();
   for (const kind of phases.flat()) {
     const own = actions.filter((action) => action.do === kind);
-    if (own.length > 0) await applyKind(tx, options, own);
+    if (own.length > 0) await applyKind(tx, options, own, made);
   }
 }
 
@@ -184,41 +190,46 @@ async function applyKind(
   tx: Kysely<Database>,
   options: ApplyActionsOptions,
   actions: readonly Action[],
+  made: Made,
 ): Promise<void> {
   const accounts = actions.filter((action) => action.do === 'put-account');
   const addresses = actions.filter((action) => action.do === 'add-address').filter(({ of }) => of === 'account');
   const passwords = actions.filter((action) => action.do === 'set-password');
-  await insertAccounts(
+  const inserted = await insertAccounts(
     tx,
     accounts.flatMap(({ id, account }) => (id === null ? [account] : [])),
   );
+  for (const [key, id] of inserted) made.set(key, id);
   await updateAccounts(
     tx,
     accounts.flatMap(({ id, account }) => (id === null ? [] : [{ id, account }])),
   );
-  await insertAddresses(tx, addresses);
-  await setPasswords(tx, options, passwords);
+  await insertAddresses(
+    tx,
+    addresses.map(({ id, owner, address }) => ({ id: idOf(id as AccountId | null, owner, made), address })),
+  );
+  await setPrimaryPasswords(
+    tx,
+    options.keyring,
+    new Map(passwords.flatMap((action) => passwordOf(action, options, made))),
+  );
   const together = new Set<Action>([...accounts, ...addresses, ...passwords]);
   for (const action of actions) {
     if (!together.has(action)) await applyAction(action, { ...options, tx });
   }
 }
 
-async function setPasswords(
-  tx: Kysely<Database>,
-  { keyring, passwords }: ApplyActionsOptions,
-  actions: readonly Extract<Action, { readonly do: 'set-password' }>[],
-): Promise<void> {
-  if (actions.length === 0) return;
-  const ids = await findAccounts(
-    tx,
-    actions.map(({ account }) => account),
-  );
-  const made = actions.map(({ account, uid }) => {
-    const id = ids.get(addressKey(account));
-    const password = passwords.get(uid);
-    if (id === undefined || !password) throw new RowsChanged(account.label);
-    return [id, password] as const;
-  });
-  await setPrimaryPasswords(tx, keyring, new Map(made));
+function passwordOf(
+  { id, uid, account }: Extract<Action, { readonly do: 'set-password' }>,
+  { passwords }: ApplyActionsOptions,
+  made: Made,
+): readonly (readonly [AccountId, NewPassword])[] {
+  const password = passwords.get(uid);
+  return password ? [[idOf(id, account, made), password]] : [];
+}
+
+function idOf(id: AccountId | null, account: Named, made: Made): AccountId {
+  const found = id ?? made.get(addressKey(account));
+  if (found === undefined) throw new RowsChanged(`no row of ${addressKey(account)}`);
+  return found;
 }

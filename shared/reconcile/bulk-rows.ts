@@ -10,19 +10,36 @@ export class RowsChanged extends Error {
   override readonly name = 'RowsChanged';
 }
 
-/** Makes the accounts with their own addresses. */
-export async function insertAccounts(tx: Kysely<Database>, accounts: readonly WantedAccount[]): Promise<void> {
-  if (accounts.length === 0) return;
-  const result = await sql`
-    insert into account (domain_id, local_part, managed_by, ${columnNames})
-      select domain.id, v.local_part, 'reconciler', ${valueNames}
-        from jsonb_to_recordset(${rowsOf(accounts)}::jsonb) v (domain text, local_part text, ${recordColumns})
-        join domain on domain.name = v.domain`.execute(tx);
-  expectRows(result.numAffectedRows, accounts.length);
-  await insertAddresses(
+/** Ids by name. Throws RowsChanged where one is not there. */
+async function domainIds(tx: Kysely<Database>, names: Iterable<string>): Promise<ReadonlyMap<string, bigint>> {
+  const wanted = [...new Set(names)];
+  const rows = await tx.selectFrom('domain').select(['id', 'name']).where('name', 'in', wanted).execute();
+  if (rows.length < wanted.length) throw new RowsChanged('a domain is gone');
+  return new Map(rows.map(({ id, name }) => [name, id]));
+}
+
+/** Makes the accounts with their own addresses. Their ids, by `addressKey`. */
+export async function insertAccounts(
+  tx: Kysely<Database>,
+  accounts: readonly WantedAccount[],
+): Promise<ReadonlyMap<string, AccountId>> {
+  if (accounts.length === 0) return new Map();
+  const domains = await domainIds(
     tx,
-    accounts.map((account) => ({ address: account, owner: account })),
+    accounts.map(({ domain }) => domain),
   );
+  const domainNames = new Map([...domains].map(([name, id]) => [id, name]));
+  const { rows } = await sql<{ readonly id: AccountId; readonly domain_id: bigint; readonly local_part: string }>`
+    insert into account (domain_id, local_part, managed_by, ${columnNames})
+      select v.domain_id, v.local_part, 'reconciler', ${valueNames}
+        from jsonb_to_recordset(${rowsOf(accounts, domains)}::jsonb) v (domain_id int8, local_part text, ${recordColumns})
+      returning id, domain_id, local_part`.execute(tx);
+  const made = rows.map(({ id, domain_id, local_part: localPart }) => ({
+    id,
+    address: { domain: domainNames.get(domain_id) ?? '', localPart },
+  }));
+  await insertAddresses(tx, made);
+  return new Map(made.map(({ id, address }) => [addressKey(address), id]));
 }
 
 /** Takes up or changes accounts. */
@@ -32,52 +49,34 @@ export async function updateAccounts(
 ): Promise<void> {
   if (accounts.length === 0) return;
   const ids = accounts.map(({ id }) => String(id));
+  const values = rowsOf(
+    accounts.map(({ account }) => account),
+    new Map(),
+  );
   const result = await sql`
     update account set (managed_by, retained_at, purge_after, ${columnNames}) =
         (select 'reconciler', null::timestamptz, null::timestamptz, ${valueNames})
-      from rows from (unnest(${ids}::int8[]),
-          jsonb_to_recordset(${rowsOf(accounts.map(({ account }) => account))}::jsonb) as (${recordColumns}))
+      from rows from (unnest(${ids}::int8[]), jsonb_to_recordset(${values}::jsonb) as (${recordColumns}))
         v (id, ${columnNames})
       where account.id = v.id`.execute(tx);
-  expectRows(result.numAffectedRows, accounts.length);
+  if (result.numAffectedRows !== BigInt(accounts.length)) throw new RowsChanged('an account is gone');
 }
 
+/** Addresses of accounts. */
 export async function insertAddresses(
   tx: Kysely<Database>,
-  addresses: readonly { readonly address: Named; readonly owner: Named }[],
+  addresses: readonly { readonly id: AccountId; readonly address: Named }[],
 ): Promise<void> {
   if (addresses.length === 0) return;
-  const column = (of: (each: (typeof addresses)[number]) => string): readonly string[] => addresses.map(of);
-  const result = await sql`
-    insert into address (domain_id, local_part, account_id)
-      select domain.id, v.local_part, account.id
-        from unnest(${column(({ address }) => address.domain)}::text[],
-            ${column(({ address }) => address.localPart)}::text[], ${column(({ owner }) => owner.domain)}::text[],
-            ${column(({ owner }) => owner.localPart)}::text[]) v (domain, local_part, owner_domain, owner_local_part)
-        join domain on domain.name = v.domain
-        join domain own on own.name = v.owner_domain
-        join account on account.domain_id = own.id and account.local_part = v.owner_local_part`.execute(tx);
-  expectRows(result.numAffectedRows, addresses.length);
-}
-
-/** By `addressKey` of their own addresses. */
-export async function findAccounts(
-  tx: Kysely<Database>,
-  names: readonly Named[],
-): Promise<ReadonlyMap<string, AccountId>> {
-  if (names.length === 0) return new Map();
-  const domains = names.map(({ domain }) => domain);
-  const localParts = names.map(({ localPart }) => localPart);
-  const { rows } = await sql<{ readonly id: AccountId; readonly domain: string; readonly local_part: string }>`
-    select account.id, v.domain, v.local_part
-      from unnest(${domains}::text[], ${localParts}::text[]) v (domain, local_part)
-      join domain on domain.name = v.domain
-      join account on account.domain_id = domain.id and account.local_part = v.local_part`.execute(tx);
-  return new Map(rows.map((row) => [addressKey({ domain: row.domain, localPart: row.local_part }), row.id]));
-}
-
-function expectRows(count: bigint | undefined, expected: number): void {
-  if (count !== BigInt(expected)) throw new RowsChanged(`${count ?? 0n} of ${expected} rows`);
+  const domains = await domainIds(
+    tx,
+    addresses.map(({ address }) => address.domain),
+  );
+  const domainColumn = addresses.map(({ address }) => String(domains.get(address.domain)));
+  const localParts = addresses.map(({ address }) => address.localPart);
+  const accounts = addresses.map(({ id }) => String(id));
+  await sql`insert into address (domain_id, local_part, account_id)
+    select * from unnest(${domainColumn}::int8[], ${localParts}::text[], ${accounts}::int8[])`.execute(tx);
 }
 
 /** What a Mailbox's row has of its resource, and how each comes from JSON. */
@@ -102,10 +101,10 @@ const columnNames = sql.join(names.map((name) => sql.ref(name)));
 const valueNames = sql.join(names.map((name) => sql.ref(`v.${name}`)));
 const recordColumns = sql.join(names.map((name) => sql`${sql.ref(name)} ${sql.raw(columns[name])}`));
 
-function rowsOf(accounts: readonly WantedAccount[]): string {
+function rowsOf(accounts: readonly WantedAccount[], domains: ReadonlyMap<string, bigint>): string {
   return JSON.stringify(
-    accounts.map((account): Record<keyof typeof columns | 'domain' | 'local_part', unknown> => ({
-      domain: account.domain,
+    accounts.map((account): Record<keyof typeof columns | 'domain_id' | 'local_part', unknown> => ({
+      domain_id: String(domains.get(account.domain)),
       local_part: account.localPart,
       resource_uid: account.uid,
       resource_name: account.resourceName,

@@ -1,4 +1,5 @@
 /** Which stored passwords and secrets are the wanted ones. By their tags alone: nothing is hashed slowly for it. */
+import type { AccountId } from '#shared/base/ids.ts';
 import { secretTag } from '#shared/directory/credentials.ts';
 import { mailCredentialTag } from '#shared/directory/mail-credentials.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
@@ -20,18 +21,43 @@ export function observe(stored: StoredDirectory, wanted: WantedDirectory, keyrin
   };
 }
 
+type Known = { readonly primary: StoredPrimary; readonly value: string };
+
+/** What was found to be alike at the last look, by account: ten thousand keyed hashes are a second's work. */
+const known = new WeakMap<Keyring, ReadonlyMap<AccountId, Known>>();
+
 function observeAccounts(
   { accounts, primaries }: StoredDirectory,
   wanted: WantedDirectory,
   keyring: Keyring,
 ): readonly ObservedAccount[] {
   const values = new Map(wanted.accounts.map((account) => [addressKey(account), account.password.value]));
-  return accounts.map((row) => {
+  const before = known.get(keyring);
+  const alike = new Map<AccountId, Known>();
+  const observed = accounts.map((row): ObservedAccount => {
     const primary = primaries.get(row.id);
     if (!primary) return { ...row, password: 'none' };
     const value = values.get(addressKey(row)) ?? null;
-    return { ...row, password: value !== null && isTagOf(primary, value, keyring) ? 'same' : 'other' };
+    if (value === null) return { ...row, password: 'other' };
+    const last = before?.get(row.id);
+    const isKnown = last?.value === value && isUnchanged(primary, last.primary);
+    const isSame = isKnown || isTagOf(primary, value, keyring);
+    if (isSame) alike.set(row.id, { primary, value });
+    return { ...row, password: isSame ? 'same' : 'other' };
   });
+  known.set(keyring, alike);
+  return observed;
+}
+
+function isUnchanged(a: StoredPrimary, b: StoredPrimary): boolean {
+  return (
+    a.id === b.id &&
+    a.version === b.version &&
+    a.seal_key_id === b.seal_key_id &&
+    a.secret_tag !== null &&
+    b.secret_tag !== null &&
+    a.secret_tag.equals(b.secret_tag)
+  );
 }
 
 function isTagOf(primary: StoredPrimary, value: string, keyring: Keyring): boolean {
