@@ -82,6 +82,24 @@ export interface RouteSource {
   readonly routes: readonly Route[];
 }
 
+/** What came of trying to reach a target, without handing anything over. */
+export type TargetProbe = {
+  /** Its kind and where it is, for people. */
+  readonly target: string;
+  readonly state: 'Reachable' | 'Unreachable' | 'NotProbed';
+  /** One word of the condition Reachable (docs/conditions.md). */
+  readonly reason: 'Reachable' | 'DNSFailure' | 'ConnectFailed' | 'TLSFailed' | 'AuthFailed' | 'Refused' | 'NotProbed';
+  /** What went wrong; empty where nothing did. */
+  readonly message: string;
+  /** Until it was ready to take mail; null: not probed. */
+  readonly latencyMs: number | null;
+};
+
+export interface TargetProber {
+  /** Takes half a minute at most, and rejects for bugs alone. */
+  probe(target: RouteTarget, signal: AbortSignal): Promise<TargetProbe>;
+}
+
 /** RFC 8461 section 3.2, as it was fetched. */
 export type StsPolicy = {
   /** Of the TXT record. */

@@ -48,9 +48,20 @@ type SourceRestTable = {
   readonly until: Date;
 };
 
-/** The tables of 0009-routes.sql. int8 columns come as bigint. */
+type MailRouteProbeTable = {
+  readonly resource_uid: string;
+  readonly spec_hash: string;
+  readonly secret_tag: Buffer;
+  readonly taken_at: Date;
+  readonly probed_at: Date | null;
+  /** JSON: read as values, written as text. */
+  readonly targets: ColumnType<unknown, string | undefined, string>;
+};
+
+/** The tables of 0009-routes.sql and 0018-route-probes.sql. int8 columns come as bigint. */
 export type RouteTables = {
   readonly mail_route: MailRouteTable;
+  readonly mail_route_probe: MailRouteProbeTable;
   readonly sts_policy: StsPolicyTable;
   readonly tls_session_count: TlsSessionCountTable;
   readonly source_rest: SourceRestTable;
