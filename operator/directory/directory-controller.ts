@@ -19,8 +19,8 @@ const shortestRetryMs = 1_000;
 const longestRetryMs = 60_000;
 /** A database that is back is noticed soon. */
 const longestDatabaseRetryMs = 5_000;
-/** What could not be done, such as for want of somebody else's Secret, is tried again though nothing changed. */
-const failedRetryMs = 30_000;
+/** What could not be done is tried again though nothing changed. */
+const retryMs = { nothing: Infinity, 'for-now': 1_000, something: 60_000 } as const;
 /** A newer release may change the schema while we run. */
 const schemaMs = 60_000;
 /** A timer's longest time. */
@@ -142,14 +142,14 @@ export class DirectoryController implements AsyncDisposable {
     this.#schemaSeenAt = clock.monotonicMs();
   }
 
-  #restAfter({ isMore, hasFailed, dueAt }: RunResult, now: Date): number {
+  #restAfter({ isMore, failed, dueAt }: RunResult, now: Date): number {
     if (isMore) {
       this.#wanted ??= 'retry';
       return 0;
     }
     const sweepMs = this.#foundation.config.sweepSeconds * 1000;
     const dueMs = dueAt === null ? sweepMs : Math.max(0, dueAt.getTime() - now.getTime());
-    return Math.max(1, Math.min(sweepMs, dueMs, hasFailed ? failedRetryMs : sweepMs));
+    return Math.max(1, Math.min(sweepMs, dueMs, retryMs[failed]));
   }
 
   async #failed(cause: Cause, error: unknown): Promise<number> {

@@ -26,8 +26,8 @@ export type RunResult = {
   readonly changes: number;
   /** Look again at once: there is more to do, or what was done is to be read. */
   readonly isMore: boolean;
-  /** Something could not be done; it may be possible later. */
-  readonly hasFailed: boolean;
+  /** What could not be done: it may be possible in a moment, or later. */
+  readonly failed: 'nothing' | 'for-now' | 'something';
   /** When there will be something to do though nothing changes; null: nothing is known of. */
   readonly dueAt: Date | null;
 };
@@ -80,7 +80,7 @@ export class DirectoryRunner {
     return {
       changes,
       isMore: changes > 0 || isCutShort,
-      hasFailed: failures.size > 0,
+      failed: kindOfFailure([...failures.values()]),
       dueAt: nextDue(result),
     };
   }
@@ -200,10 +200,15 @@ class Done {
       if (outcome.ok) continue;
       const { reason, message } = outcome;
       const condition = reason === 'SecretMissing' ? 'CredentialsReady' : 'Synced';
-      this.failures.set(uid, { condition, reason, message });
+      this.failures.set(uid, { condition, reason, message, isPassing: reason === 'Conflict' });
     }
     for (const [uid, failure] of failures) this.failures.set(uid, failure);
   }
+}
+
+function kindOfFailure(failures: readonly WriteFailure[]): RunResult['failed'] {
+  if (failures.some(({ isPassing }) => isPassing)) return 'for-now';
+  return failures.length > 0 ? 'something' : 'nothing';
 }
 
 function namespaceLabels(items: readonly NamespaceLike[]): ReadonlyMap<string, Readonly<Record<string, string>>> {

@@ -12,6 +12,7 @@ import { formatAddress } from '#shared/text/address.ts';
 import type { WantedCredential } from '#shared/provisioning/wanted.ts';
 import { newPassword } from '#shared/reconcile/new-password.ts';
 import type { OwnObject } from '#operator/foundation/resource-caches.ts';
+import { isForbidden, isInvalid, KubeError } from '#operator/kube/kube-error.ts';
 import { credentialValues, type MailHost } from './credential-secret.ts';
 import type { OwnedSecrets } from './owned-secrets.ts';
 import type { WriteFailure } from './verdict-report.ts';
@@ -50,7 +51,7 @@ export async function makePasswords(
   const uids = actions.flatMap((action) => (action.do === 'set-credential-password' ? [action.uid] : []));
   const salts = await readMailCredentialSalts(options.db, options.keyring, uids);
   await forEachBounded(actions, atOnce, async (action) => {
-    const made = await makePassword(action, salts.get(action.uid), options);
+    const made = await makePassword(action, salts.get(action.uid), options).catch(notAsked);
     if ('failure' in made) failures.set(action.uid, made.failure);
     else passwords.set(action.uid, made.password);
   });
@@ -101,5 +102,13 @@ function valuesOf(
 }
 
 function failed(reason: string, message: string): Made {
-  return { failure: { condition: 'CredentialsReady', reason, message } };
+  return { failure: { condition: 'CredentialsReady', reason, message, isPassing: false } };
+}
+
+/** What the API server refuses for one Secret holds up no other resource. */
+function notAsked(error: unknown): Made {
+  if (!(error instanceof KubeError)) throw error;
+  const message = `the Secret could not be written: ${error.reason}`;
+  const isPassing = !isForbidden(error) && !isInvalid(error);
+  return { failure: { condition: 'CredentialsReady', reason: 'SecretNotWritten', message, isPassing } };
 }

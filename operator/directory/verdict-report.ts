@@ -9,6 +9,8 @@ export type WriteFailure = {
   readonly condition: 'Synced' | 'CredentialsReady';
   readonly reason: string;
   readonly message: string;
+  /** It was no fault of the resource: the same again may do in a moment. */
+  readonly isPassing: boolean;
 };
 
 export type Findings = {

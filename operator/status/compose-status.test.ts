@@ -92,6 +92,9 @@ test('observedGeneration is that of the part that lags behind', () => {
   const status = composed('Mailbox', part(4, holds('Accepted'), holds('Synced')), part(3, holds('CredentialsReady')));
   expect(status.observedGeneration).toBe(3);
   expect(ready(status)?.observedGeneration).toBe(3);
+  const failing = composed('Mailbox', part(3, holds('Accepted')), part(4, fails('Synced', 'Conflict')));
+  expect(failing.observedGeneration).toBe(0);
+  expect(ready(failing)).toMatchObject({ observedGeneration: 4, reason: 'Conflict' });
 });
 
 test('a part takes away a condition and a field that it had', () => {

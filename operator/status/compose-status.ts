@@ -22,12 +22,12 @@ export function composeStatus(
     Object.assign(fields, part.fields);
   }
   conditions.delete('Ready');
-  const { ready, generation } = summarise(kind, [...conditions.values()]);
+  const { ready, readyGeneration, generation } = summarise(kind, [...conditions.values()]);
   const all = [...conditions.values()].toSorted((a, b) => (a.type < b.type ? -1 : 1));
   const status: ResourceStatus = {
     ...withoutUndefined(fields),
     observedGeneration: generation,
-    conditions: [settle(ready, generation, current, now), ...all],
+    conditions: [settle(ready, readyGeneration, current, now), ...all],
   };
   return current !== undefined && isDeepStrictEqual(plain(status), plain(current)) ? current : status;
 }

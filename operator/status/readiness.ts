@@ -1,5 +1,5 @@
 /** When a resource is Ready: which of its conditions count, and which of them is named first. */
-import type { Condition, ConditionReport } from './condition.ts';
+import type { Condition, ConditionReport, ConditionStatus } from './condition.ts';
 
 /**
  * In the order in which they are named. What else a resource has (DNSReady, WithinQuota, Reachable, OutboundPort25 and
@@ -18,25 +18,35 @@ const counting: Readonly<Record<string, readonly string[]>> = {
 /** Of a resource that is being deleted; it is named before everything else. */
 const deleting = 'Deleting';
 
-/** The summary: the first condition that does not hold, else True. `generation` is the oldest that one was judged by. */
-export function summarise(
-  kind: string,
-  conditions: readonly Condition[],
-): { readonly ready: ConditionReport; readonly generation: number } {
+export type Summary = {
+  readonly ready: ConditionReport;
+  /** That `ready` was judged by: of the condition that fails, or the oldest of all. */
+  readonly readyGeneration: number;
+  /** The oldest that one of what counts was judged by; 0: not all of it was. */
+  readonly generation: number;
+};
+
+/** The first condition that does not hold, else True. */
+export function summarise(kind: string, conditions: readonly Condition[]): Summary {
   const types = counting[kind] ?? ['Accepted', 'Synced'];
   const byType = new Map(conditions.map((condition) => [condition.type, condition]));
   const found = types.flatMap((type) => byType.get(type) ?? []);
   const isComplete = found.length === types.length;
   const generation = isComplete ? Math.min(...found.map((each) => each.observedGeneration)) : 0;
-  const ready = (status: 'True' | 'False' | 'Unknown', reason: string, message: string) => ({
+  const ready = (status: ConditionStatus, { reason, message }: Reason, readyGeneration = generation): Summary => ({
     ready: { type: 'Ready', status, reason, message },
+    readyGeneration,
     generation,
   });
   const going = byType.get(deleting);
-  if (going?.status === 'True') return ready('False', going.reason, going.message);
-  const failing = types.flatMap((type) => byType.get(type) ?? []).find(({ status }) => status !== 'True');
-  if (failing) return ready(failing.status, failing.reason, failing.message);
+  if (going?.status === 'True') return ready('False', going, going.observedGeneration);
+  const failing = found.find(({ status }) => status !== 'True');
+  if (failing) return ready(failing.status, failing, failing.observedGeneration);
   const missing = types.find((type) => !byType.has(type));
-  if (missing !== undefined) return ready('Unknown', 'Pending', `${missing} has not been looked at yet`);
-  return ready('True', 'Ready', '');
+  if (missing !== undefined) {
+    return ready('Unknown', { reason: 'Pending', message: `${missing} has not been looked at yet` });
+  }
+  return ready('True', { reason: 'Ready', message: '' });
 }
+
+type Reason = Pick<ConditionReport, 'reason' | 'message'>;

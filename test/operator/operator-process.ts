@@ -1,0 +1,51 @@
+/** The operator as a program, which a test can stop, pause and kill. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { freePorts } from '../harness/ports.ts';
+
+export interface OperatorProcess extends AsyncDisposable {
+  readonly process: ChildProcess;
+  readonly httpPort: number;
+  log(): string;
+  /** Resolves with the exit code, null after a signal. */
+  readonly ended: Promise<number | null>;
+  isLeading(): boolean;
+}
+
+export async function startOperatorProcess(options: {
+  readonly kubeconfig: string;
+  readonly databaseUrl: string;
+  readonly identity: string;
+  readonly env?: Readonly<Record<string, string>>;
+}): Promise<OperatorProcess> {
+  const [httpPort = 0] = await freePorts(1);
+  const child = spawn(process.execPath, ['operator/main.ts'], {
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      KUBECONFIG: options.kubeconfig,
+      DATABASE_URL: options.databaseUrl,
+      OPERATOR_NAMESPACE: 'default',
+      OPERATOR_IDENTITY: options.identity,
+      HTTP_HOST: '127.0.0.1',
+      HTTP_PORT: String(httpPort),
+      ...options.env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let log = '';
+  const hear = (chunk: Buffer): void => void (log += chunk.toString());
+  child.stdout.on('data', hear);
+  child.stderr.on('data', hear);
+  const ended = once(child, 'exit').then(([code]) => code as number | null);
+  return {
+    process: child,
+    httpPort,
+    log: () => log,
+    ended,
+    isLeading: () => log.includes('"operator.working"'),
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
