@@ -38,8 +38,6 @@ export type MailAliasStatus = {
   readonly conditions?: readonly Condition[];
   /** How many members lead somewhere. */
   readonly resolvedMembers?: number;
-  /** Members that lead nowhere; the first hundred. */
-  readonly unresolved?: readonly string[];
 };
 
 /** An address whose mail goes to others. */

@@ -96,17 +96,6 @@ export type MailboxStatus = {
   readonly credentialsVersion?: string;
   /** The quota in force. */
   readonly quota?: string;
-  /** What it holds, roughly; the metrics have it exactly. */
-  readonly usage?: {
-    /** Bytes of mail. */
-    readonly bytes?: number;
-    /** Messages. */
-    readonly messages?: number;
-    /** When that was so. */
-    readonly observedAt?: string;
-  };
-  /** When the mail of a deleted Mailbox is removed. */
-  readonly purgeAt?: string;
 };
 
 /** An account with an address, a password and mail. The address is enough; the rest has defaults. */

@@ -7,6 +7,7 @@ import type { OwnObject } from '#operator/foundation/resource-caches.ts';
 import type { ConditionReport } from '#operator/status/condition.ts';
 import { isPaused, type GatheredObjects } from './gathered-objects.ts';
 import { directoryPart } from './pending-reports.ts';
+import { ReferenceCounts } from './reference-counts.ts';
 import { reportOf, type WriteFailure } from './verdict-report.ts';
 
 export type Compared = {
@@ -32,11 +33,16 @@ export class VerdictReporter {
     const waiting = new Set(actions.map(({ uid }) => uid));
     const byName = new Map(secrets.map((secret) => [`${secret.namespace}/${secret.name}`, secret]));
     const versions = new Map<string, { readonly secret: SecretResource; readonly version: string }>();
+    const counts = new ReferenceCounts(gathered.resources);
     for (const [uid, verdict] of result.verdicts) {
       const object = gathered.objects.get(uid);
       const failure = failures.get(uid) ?? null;
       if (!object || (waiting.has(uid) && failure === null)) continue;
-      const fields = { ...addressField(object, verdict), ...this.#credentialFields(verdict, byName, versions) };
+      const fields = {
+        ...counts.fieldsOf(object),
+        ...addressField(object, verdict),
+        ...this.#credentialFields(verdict, byName, versions),
+      };
       this.#tell(object, verdict, { result, failure: waiting.has(uid) ? failure : null, fields });
     }
     this.#versions = versions;

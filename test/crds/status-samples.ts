@@ -113,8 +113,6 @@ export const samples: Readonly<
       credentialsSecret: 'sample-mailbox',
       credentialsVersion: 'v1',
       quota: '10Gi',
-      usage: { bytes: 5, messages: 1, observedAt: time },
-      purgeAt: time,
     },
     columns: {
       Address: 'alice@example.org',
@@ -128,7 +126,7 @@ export const samples: Readonly<
   },
   MailAlias: {
     spec: { address: 'team@example.org', members: ['alice@example.org'] },
-    status: { observedGeneration: 1, conditions: ready, resolvedMembers: 1, unresolved: ['gone@example.org'] },
+    status: { observedGeneration: 1, conditions: ready, resolvedMembers: 1 },
     columns: { Address: 'team@example.org', Ready: 'True', Reason: 'Ready', Members: 1 },
   },
   MailCredential: {

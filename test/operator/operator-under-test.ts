@@ -51,7 +51,8 @@ export class Cluster {
   /** Applies YAML documents; a namespace that is not there is made. */
   async apply(yaml: string): Promise<void> {
     for (const document of parseAllDocuments(yaml)) {
-      const object = document.toJS() as Writable<KubeObject>;
+      const object = document.toJS() as Writable<KubeObject> | null;
+      if (object === null) continue; // Comments alone.
       const namespace = object.metadata.namespace ?? 'default';
       if (namespace !== 'default') await this.makeNamespace(namespace);
       await this.client.apply(typeOf(object.kind), { ...object, metadata: { ...object.metadata, namespace } });
