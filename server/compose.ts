@@ -15,6 +15,8 @@ import { createMetrics, type Metrics } from '#shared/observe/metrics.ts';
 import { DatabaseWatch } from '#shared/db/database-watch.ts';
 import { startEmbeddedPostgres } from './embedded/embedded-postgres.ts';
 import type { Foundation } from './foundation.ts';
+import { openInstance } from './instance-service.ts';
+import { ClientAddresses } from './instance/client-addresses.ts';
 import { HttpServer } from '#shared/http/http-server.ts';
 import { drain, type Drainable } from './lifecycle.ts';
 import { planListeners, type ListenerName, type PlannedListener } from './listener-plan.ts';
@@ -74,11 +76,14 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const keyring = await openDatabaseKeyring(foundation, database);
   const manifests = await applyManifests(foundation, database, keyring);
   const certificate = await openCertificate(foundation, planned, { database, keyring });
-  const mail = await openMailService(foundation, { database, keyring, tls: certificate.context });
+  const clients = new ClientAddresses();
+  const mail = await openMailService(foundation, { database, keyring, tls: certificate.context, clients });
   shown.group = config.processes > 1 ? await openGroup(foundation, options.config, url, ports) : null;
   const opened = shown.group ? [shown.group] : await openListeners(foundation, planned, mail, ports);
   const listeners = mail.outbound ? [...opened, mail.outbound] : opened;
   health.meet('listeners');
+  if (options.isOneOfSeveral !== true)
+    await openInstance({ ...foundation, config: options.config }, { database, mail, clients });
   tellMode(foundation);
   logger.info({ event: 'server.ready', version, ports: Object.fromEntries(ports) }, 'ready');
   const abandon = (): void => shown.group?.killAll();
@@ -149,6 +154,7 @@ async function openDatabase(
   const database = stack.use(
     createDatabase({
       url,
+      urlFile: config.databaseUrlFile,
       maxConnections: config.databasePoolSize,
       onConnectionError: (err) => {
         // In the end connections are cut by those who close them.

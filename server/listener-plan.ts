@@ -11,6 +11,8 @@ export type PlannedListener = {
   /** 0: any free port. */
   readonly port: number;
   readonly tls: 'starttls' | 'implicit' | 'none';
+  /** Connections of the load balancers that the configuration names begin with a PROXY header. */
+  readonly isBalanced: boolean;
 };
 
 /** HTTP is always there: probes and metrics need it whatever else the process does. */
@@ -54,6 +56,8 @@ export function planListeners(config: ServerConfig): readonly PlannedListener[] 
     { role: 'imap', name: 'imaps', host: config.imapHost, port: config.imapSslPort, tls: 'implicit' },
   ];
   return rows.flatMap(({ role, name, host, port, tls }) =>
-    port !== null && (role === null || config.roles.includes(role)) ? [{ name, host, port, tls }] : [],
+    port !== null && (role === null || config.roles.includes(role))
+      ? [{ name, host, port, tls, isBalanced: (config.proxyProtocolListeners as readonly string[]).includes(name) }]
+      : [],
   );
 }

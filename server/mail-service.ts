@@ -11,8 +11,10 @@ import { ImapListener } from './imap/session/imap-listener.ts';
 import type { Drainable } from './lifecycle.ts';
 import type { PlannedListener } from './listener-plan.ts';
 import type { ChangeHint } from './mail/ports.ts';
+import { networkMatcher } from '#shared/dns/networks.ts';
+import type { ClientAddresses } from './instance/client-addresses.ts';
 import { MessageScanner } from './mime/message-scanner.ts';
-import { openOutbound } from './outbound-service.ts';
+import { openOutbound, type OutboundFacts } from './outbound-service.ts';
 import { createSendingService } from './sending-service.ts';
 import { createSmtpListener, type SmtpServices } from './smtp/smtp-listener.ts';
 import { defaultSmtpOptions, type SmtpOptions } from './smtp/smtp-options.ts';
@@ -23,6 +25,7 @@ import { Janitor } from './store/pg-janitor.ts';
 import { PgMailStore } from './store/pg-mail-store.ts';
 import { SearchIndexer } from './store/pg-search-indexer.ts';
 import { createPgScramDirectory } from './store/pg-scram.ts';
+import type { ClientFront } from './wire/client-front.ts';
 import { SpoolArea } from './wire/spool.ts';
 import type { TlsContext } from './wire/tls-context.ts';
 
@@ -36,17 +39,19 @@ export interface MailService {
   open(plan: PlannedListener): Promise<OpenListener>;
   /** Works on the outbound queue; null: this process does not send. */
   readonly outbound: Drainable | null;
+  readonly outboundFacts: () => OutboundFacts;
 }
 
 export type MailServiceParts = {
   readonly database: PostgresDatabase;
   readonly keyring: Keyring;
   readonly tls: TlsContext;
+  readonly clients: ClientAddresses;
 };
 
 export async function openMailService(
   foundation: Foundation,
-  { database, keyring, tls }: MailServiceParts,
+  { database, keyring, tls, clients }: MailServiceParts,
 ): Promise<MailService> {
   const { config, logger, clock, metrics, stack } = foundation;
   const { store, feed, tell } = openStore(foundation, database);
@@ -111,10 +116,13 @@ export async function openMailService(
   };
   return {
     outbound: outbound.worker,
-    open: (plan) =>
-      plan.name === 'imap' || plan.name === 'imaps'
-        ? openImap(plan, imap, foundation)
-        : openSmtp(smtpOptions(plan, foundation), smtp),
+    outboundFacts: outbound.facts,
+    open: (plan) => {
+      const front = clientFront(plan, foundation, clients);
+      return plan.name === 'imap' || plan.name === 'imaps'
+        ? openImap(plan, imap, foundation, front)
+        : openSmtp({ ...smtpOptions(plan, foundation), front }, smtp);
+    },
   };
 }
 
@@ -159,7 +167,29 @@ function tokenIssuer({ oauthIssuer, oauthAudience, oauthJwksUrl, oauthLoginClaim
   return { issuer: oauthIssuer, audience: oauthAudience, jwksUrl: oauthJwksUrl, loginClaim: oauthLoginClaim };
 }
 
-async function openImap(plan: PlannedListener, services: ImapServices, { config }: Foundation): Promise<OpenListener> {
+function clientFront(
+  { name, isBalanced }: PlannedListener,
+  { config, logger }: Foundation,
+  clients: ClientAddresses,
+): ClientFront {
+  return {
+    isBalancer:
+      isBalanced && config.proxyProtocolNetworks.length > 0 ? networkMatcher(config.proxyProtocolNetworks) : null,
+    sawClient: (address) => clients.saw(address),
+    onBadHeader: (balancer, reason) =>
+      logger.warn(
+        { event: 'conn.no-proxy-header', listener: name, balancer, reason },
+        'dropped a connection of a load balancer (PROXY_PROTOCOL_NETWORKS) without its header',
+      ),
+  };
+}
+
+async function openImap(
+  plan: PlannedListener,
+  services: ImapServices,
+  { config }: Foundation,
+  front: ClientFront,
+): Promise<OpenListener> {
   const { maxConnections, maxConnectionsPerAddress } = config;
   const { name, host, port, tls } = plan;
   const listener = await ImapListener.open(services, {
@@ -168,6 +198,7 @@ async function openImap(plan: PlannedListener, services: ImapServices, { config 
     implicitTls: tls === 'implicit',
     maxConnections,
     maxConnectionsPerAddress,
+    front,
   });
   return { name, port: listener.port, stop: (graceMs) => listener.close(graceMs) };
 }

@@ -6,14 +6,16 @@ import { createAddressGuard } from '#shared/dns/address-guard.ts';
 import { openResolver } from './dns-service.ts';
 import { ValidationWatch } from '#shared/dns/validation.ts';
 import type { Foundation } from './foundation.ts';
+import type { InstanceFacts } from './instance/instance-facts.ts';
 import type { Drainable } from './lifecycle.ts';
 import type { MailAcceptor, Transport } from './mail/outbound-ports.ts';
-import type { RouteSource } from './mail/outbound-routes.ts';
+import type { RouteSource, TargetProber } from './mail/outbound-routes.ts';
 import type { ChangeHint, MailStore, RecipientDirectory } from './mail/ports.ts';
 import { capturingTransport } from './outbound/capture.ts';
 import { OutboundWorker } from './outbound/worker.ts';
 import type { SendingService } from './sending-service.ts';
 import { openPgMailRoutes } from './store/pg-mail-routes.ts';
+import { openPgRouteProbes } from './store/pg-route-probes.ts';
 import { createQueueAdministration } from './store/pg-queue-admin.ts';
 import { QueueAcceptor } from './store/pg-queue-acceptor.ts';
 import { openQueueLimits } from './store/pg-queue-limits.ts';
@@ -23,6 +25,7 @@ import { openPgSourceRests } from './store/pg-source-rests.ts';
 import { createPgStsPolicies } from './store/pg-sts-policies.ts';
 import { openPgTlsSessions } from './store/pg-tls-sessions.ts';
 import { createRouter } from './transport/router.ts';
+import { Port25 } from './transport/port-25.ts';
 import { createTransport } from './transport/transport.ts';
 
 export type OutboundParts = {
@@ -39,7 +42,13 @@ export interface OutboundService {
   readonly acceptor: MailAcceptor;
   /** Null: this process does not send. */
   readonly worker: Drainable | null;
+  readonly facts: () => OutboundFacts;
 }
+
+/** What this process has found out about the way out. */
+export type OutboundFacts = Pick<InstanceFacts, 'outboundPort25' | 'dnssec'>;
+
+const nothingKnown = (): OutboundFacts => ({ outboundPort25: 'unknown', dnssec: 'unknown' });
 
 /** Workers lost with one recipient, until it is put aside. */
 const mostCrashes = 5;
@@ -54,15 +63,17 @@ export async function openOutbound(foundation: Foundation, parts: OutboundParts)
   const expiryMs = config.queueExpirySeconds * 1000;
   const rouse = (): void => wake.tell();
   const acceptor = stack.use(new QueueAcceptor({ database, store, router, clock, expiryMs, tell, rouse }));
-  if (!config.roles.includes('outbound')) return { acceptor, worker: null };
+  if (!config.roles.includes('outbound')) return { acceptor, worker: null, facts: nothingKnown };
   stack.use(await openQueueLimits({ db: database.db, source: routes, logger }));
+  const out = config.developmentMode ? null : await openTransport(foundation, parts, routes);
+  if (out) stack.use(await openPgRouteProbes({ db: database.db, routes, prober: out.transport, logger }));
   const { leaseSeconds } = config;
   const worker = new OutboundWorker({
     ...parts.sending,
     queue: new PgOutboundQueue({ database, acceptor, leaseSeconds, mostCrashes }),
     statistics: createQueueAdministration({ db: database.db, limits: (hop) => router.limits(hop), rouse }),
     directory: parts.directory,
-    transport: capturingTransport(config.developmentMode ? null : await openTransport(foundation, parts, routes)),
+    transport: capturingTransport(out?.transport ?? null),
     subscribe: (woken) => wake.subscribe(woken),
     leaseSeconds,
     maxLanes: config.outboundConnections,
@@ -74,14 +85,14 @@ export async function openOutbound(foundation: Foundation, parts: OutboundParts)
   // Where something later can't be opened, it is stopped again; after a drain there is nothing left to stop.
   stack.defer(() => worker.stop(0));
   worker.start();
-  return { acceptor, worker };
+  return { acceptor, worker, facts: out?.facts ?? nothingKnown };
 }
 
 async function openTransport(
   { config, logger, clock, metrics, stack }: Foundation,
   { database, sending }: OutboundParts,
   routes: RouteSource,
-): Promise<Transport> {
+): Promise<{ readonly transport: Transport & TargetProber; readonly facts: () => OutboundFacts }> {
   const { db } = database;
   const { hostname } = config;
   const resolver = await openResolver({ config, clock });
@@ -94,11 +105,14 @@ async function openTransport(
   });
   // Says at the start whether DANE is on; nobody waits for it.
   void validation.current();
-  return createTransport({
+  const guard = createAddressGuard(config.privateNetworks);
+  const port25 = new Port25((address) => guard.refusal(address) === null);
+  const transport = createTransport({
     routes,
     resolver,
     validation: () => validation.current(),
-    guard: createAddressGuard(config.privateNetworks),
+    guard,
+    port25,
     stsPolicies: createPgStsPolicies(db),
     tlsReports: stack.use(await openPgTlsSessions({ db, clock, logger })),
     rests: stack.use(await openPgSourceRests({ db, clock, logger })),
@@ -110,6 +124,12 @@ async function openTransport(
     clock,
     logger,
   });
+  const facts = (): OutboundFacts => {
+    const { last } = validation;
+    const dnssec = last === null ? 'unknown' : last.isValidating ? 'validating' : 'not-validating';
+    return { outboundPort25: port25.verdict, dnssec };
+  };
+  return { transport, facts };
 }
 
 /** RFC 5321 section 5.1: a mail host that is this machine would hand the message back to us. */

@@ -1,4 +1,5 @@
 import { defaultMaxMessageBytes, maxRecipients } from '#shared/base/limits.ts';
+import type { ClientFront } from '#server/wire/client-front.ts';
 
 /** What may differ between two listeners, and between two installations. */
 export type SmtpOptions = {
@@ -40,6 +41,7 @@ export type SmtpOptions = {
    * nobody is caught. It holds up every connection, so it is off unless asked for.
    */
   readonly greetingDelayMs: number;
+  readonly front: ClientFront | null;
 };
 
 export const defaultSmtpOptions = {
@@ -55,6 +57,7 @@ export const defaultSmtpOptions = {
   dataTimeoutMs: 60 * 60_000,
   handshakeTimeoutMs: 30_000,
   greetingDelayMs: 0,
+  front: null,
 } as const satisfies Partial<SmtpOptions>;
 
 /** Who must or may log in. Without a protected connection nobody can, development mode apart. */

@@ -10,6 +10,7 @@ import type { Authenticator } from '#server/accounts/authenticator.ts';
 import type { RecipientDirectory } from '#server/mail/ports.ts';
 import { extensionLines } from '#server/submission/mail-options.ts';
 import type { Submission } from '#server/submission/submit.ts';
+import { keepClient, receiveClients } from '#server/wire/client-front.ts';
 import type { TlsContext } from '#server/wire/tls-context.ts';
 import { replies, replyText } from './fault-to-reply.ts';
 import { destroyIfHandshakeEnds, libraryOptions, SmtpConnection } from './smtp-connection.ts';
@@ -47,6 +48,7 @@ export class SmtpServer extends SMTPServer implements SmtpHost {
     this.#options = options;
     this.#services = services;
     this.secureContext = new CurrentContext(services.tls);
+    if (options.front !== null) receiveClients(this.server, options.front);
     // Without a listener a failed handshake would end the process.
     this.on('error', (error) => this.#noteError(error));
   }
@@ -120,7 +122,10 @@ export class SmtpServer extends SMTPServer implements SmtpHost {
   }
 
   override _upgrade(socket: Socket, callback: Parameters<SMTPServer['_upgrade']>[1]): void {
-    super._upgrade(socket, callback);
+    super._upgrade(socket, (error, secure) => {
+      if (secure) keepClient(socket, secure);
+      callback(error, secure);
+    });
     const secure = this._pendingSockets.get(socket);
     // Its end may have come before there was anybody to hear it.
     if (socket.readableEnded) secure?.destroy();

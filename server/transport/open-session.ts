@@ -10,6 +10,7 @@ import { ownFailure, sessionFailure, type Failure, type Where } from './failure.
 import { clearAfter, type HostTls } from './host-tls.ts';
 import { PeerFault } from './peer-fault.ts';
 import type { PeerAddress } from './peer-socket.ts';
+import type { Port25 } from './port-25.ts';
 import { SmtpSession } from './smtp-session.ts';
 
 export type SessionParts = {
@@ -17,6 +18,7 @@ export type SessionParts = {
   readonly deadlines: Deadlines;
   /** Addresses that did not answer, by address and port: they come last. */
   readonly addresses: Breaker;
+  readonly port25: Port25;
   readonly rests: SourceRests;
   readonly reports: TlsReportStore;
   readonly random: () => number;
@@ -84,8 +86,9 @@ class Opening {
   }
 
   async open(peers: readonly PeerAddress[], tls: HostTls, clearBecause?: string): Promise<OpenedSession | Failure> {
-    const { deadlines, addresses } = this.#parts;
+    const { deadlines, addresses, port25 } = this.#parts;
     const { host, protocol, target } = this.#endpoint;
+    const isDirect = target.egress.socks === null;
     let where: Where = nowhereOf(this.#endpoint);
     try {
       const { socket, peer, sourceAddress } = await connectFirst({
@@ -95,10 +98,14 @@ class Opening {
         timeoutMs: deadlines.connectMs,
         nextAfterMs: deadlines.nextAddressMs,
         signal: this.#signal,
-        failed: (failed) => addresses.failed(peerName(failed)),
+        failed: (failed) => {
+          addresses.failed(peerName(failed));
+          if (isDirect) port25.failed(failed);
+        },
       });
       where = { host, address: peerName(peer), sourceAddress: sourceAddress ?? socket.localAddress };
       addresses.succeeded(peerName(peer));
+      if (isDirect) port25.connected(peer);
       const credentials = target.kind === 'smarthost' ? target.credentials : null;
       const { ownName } = this.#parts;
       const stop = (): void => socket.destroy();

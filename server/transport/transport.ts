@@ -5,10 +5,18 @@ import type { AddressGuard } from '#shared/dns/address-guard.ts';
 import type { Resolver } from '#shared/dns/answer.ts';
 import type { Validation } from '#shared/dns/validation.ts';
 import type { ReplyRules, SevenBitMessages, Transport } from '#server/mail/outbound-ports.ts';
-import type { RouteSource, SourceRests, StsPolicyStore, TlsReportStore } from '#server/mail/outbound-routes.ts';
+import type {
+  RouteSource,
+  SourceRests,
+  StsPolicyStore,
+  TargetProber,
+  TlsReportStore,
+} from '#server/mail/outbound-routes.ts';
 import { Breaker } from './breaker.ts';
 import { defaultDeadlines, type Deadlines } from './deadlines.ts';
 import { Endpoints } from './endpoints.ts';
+import { probeTarget } from './probe-target.ts';
+import type { Port25 } from './port-25.ts';
 import { RouteLane, type LaneParts } from './route-lane.ts';
 import { findRoute } from './router.ts';
 import { StsPolicies } from './sts-policies.ts';
@@ -19,6 +27,7 @@ export type TransportOptions = {
   readonly resolver: Resolver;
   readonly validation: () => Promise<Validation>;
   readonly guard: AddressGuard;
+  readonly port25: Port25;
   readonly stsPolicies: StsPolicyStore;
   readonly tlsReports: TlsReportStore;
   readonly rests: SourceRests;
@@ -38,17 +47,18 @@ export type TransportOptions = {
 };
 
 /** All routes but `capture`, which never comes here. */
-export function createTransport(options: TransportOptions): Transport {
+export function createTransport(options: TransportOptions): Transport & TargetProber {
   const { resolver, clock, logger, guard } = options;
   const random = options.random ?? Math.random;
   const isAllowedAddress = (address: string): boolean => guard.refusal(address) === null;
   const sts = new StsPolicies({ resolver, store: options.stsPolicies, clock, logger, isAllowedAddress });
   const policies = new TlsPolicies({ resolver, validation: options.validation, sts, clock });
-  const { isOwnName, isOwnAddress, ownName, rules, sevenBit, rests } = options;
+  const { isOwnName, isOwnAddress, ownName, rules, sevenBit, rests, port25 } = options;
   const parts: LaneParts = {
     endpoints: new Endpoints({ resolver, guard, policies, isOwnName, isOwnAddress, random }),
     targets: new Breaker(clock),
     addresses: new Breaker(clock),
+    port25,
     deadlines: { ...defaultDeadlines, ...options.deadlines },
     reports: options.tlsReports,
     rests,
@@ -59,5 +69,8 @@ export function createTransport(options: TransportOptions): Transport {
     clock,
     logger,
   };
-  return { openLane: (hop) => new RouteLane(parts, hop, () => findRoute(options.routes, hop)) };
+  return {
+    openLane: (hop) => new RouteLane(parts, hop, () => findRoute(options.routes, hop)),
+    probe: (target, signal) => probeTarget(parts, target, signal),
+  };
 }

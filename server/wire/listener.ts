@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { networkOf } from '#shared/base/ip-network.ts';
 import { listenFault } from '#shared/process/listen-fault.ts';
+import { receiveClients, type ClientFront } from './client-front.ts';
 import { Connection, ConnectionLost, defaultConnectionOptions, type ConnectionOptions } from './connection.ts';
 import type { TlsContext } from './tls-context.ts';
 
@@ -23,6 +24,7 @@ export type ListenerOptions = {
   /** What a client in clear is told when there are too many, with its CRLF. */
   readonly tooManyReply: string;
   readonly connection?: ConnectionOptions;
+  readonly front?: ClientFront | null;
   /** Serves a connection to its end; it is closed when the promise settles. */
   readonly serve: (connection: Connection) => Promise<void>;
   readonly onRefused?: (why: RefusedConnection, remoteAddress: string) => void;
@@ -45,6 +47,7 @@ export class Listener {
     this.#server = server;
     this.#options = options;
     server.on('connection', (socket) => this.#accept(socket));
+    if (options.front) receiveClients(server, options.front);
   }
 
   /** Rejects with a ProgramFault when the port can't be had. */

@@ -5,6 +5,8 @@ import type { Preset } from './setting.ts';
 import { settings, type SettingValues } from './settings.ts';
 
 export type ServerConfig = SettingValues & {
+  /** A file that DATABASE_URL was read from: read again for each new connection, so that its password can be rotated. */
+  readonly databaseUrlFile: string | null;
   /** On a laptop: loopback, high ports, a Postgres of its own unless DATABASE_URL names one. */
   readonly isLocal: boolean;
 };
@@ -24,7 +26,7 @@ export type LoadedConfig = Pick<LoadedSettings, 'printed'> & {
 /** Throws ProgramFault 78 that names every fault, with what to write instead. */
 export function loadServerConfig(sources: ConfigSources): LoadedConfig {
   const { processes, isLocal } = sources;
-  const { values, printed, warnings, faults } = loadSettings(settings, sources, {
+  const { values, files, printed, warnings, faults } = loadSettings(settings, sources, {
     options: { processes: processes === undefined ? undefined : { text: processes, source: '--processes' } },
     presetsOf: (earlier) => presetsOf(earlier, isLocal),
   });
@@ -33,7 +35,7 @@ export function loadServerConfig(sources: ConfigSources): LoadedConfig {
     values['sslCertFile'] = null;
     if (!isLocal) warnings.push('SSL_CERT_FILE is ignored without SSL_KEY_FILE');
   }
-  const config = { ...(values as SettingValues), isLocal };
+  const config = { ...(values as SettingValues), databaseUrlFile: files['databaseUrl'] ?? null, isLocal };
   if (faults.length === 0) checkTogether(config, faults);
   if (faults.length > 0) {
     const hint = '`postrider config` prints what is in force, docs/configuration.md describes each setting.';
@@ -66,6 +68,12 @@ function checkTogether(config: ServerConfig, faults: string[]): void {
   }
   if (config.sslKeyFile !== null && config.sslCertFile === null) {
     faults.push('SSL_KEY_FILE: set without SSL_CERT_FILE; set both, or none for a self-signed certificate');
+  }
+  const everybody = config.proxyProtocolNetworks.filter((network) => network.endsWith('/0'));
+  if (everybody.length > 0) {
+    faults.push(
+      `PROXY_PROTOCOL_NETWORKS: ${everybody.join(',')} is everybody, and everybody could claim any address; write the load balancers’ own networks`,
+    );
   }
   if (config.drainDelaySeconds >= config.graceSeconds) {
     faults.push(

@@ -15,6 +15,7 @@ import {
   durationType,
   hostType,
   integerType,
+  networksType,
   optionalType,
   pathType,
   portType,
@@ -27,6 +28,8 @@ import {
 
 export const roles = ['mx', 'submission', 'outbound', 'imap', 'http', 'janitor'] as const;
 export type Role = (typeof roles)[number];
+
+const mailListeners = ['mx', 'submission', 'submissions', 'imap', 'imaps'] as const;
 
 const everywhere = '0.0.0.0';
 const loopback = '127.0.0.1';
@@ -193,6 +196,21 @@ export const settings = {
     standard: '587',
     presets: { local: '2587' },
     help: 'Submission by users with STARTTLS (RFC 6409), with logins.',
+  }),
+  proxyProtocolNetworks: setting({
+    names: ['PROXY_PROTOCOL_NETWORKS'],
+    group: 'Listeners',
+    type: networksType,
+    standard: '',
+    standardHelp: 'none',
+    help: 'Where load balancers are that begin each connection with a PROXY header (version 1 or 2), as 10.0.0.0/8, with commas between them: the client’s address is taken from it, and a connection from there without one is dropped. Clients from elsewhere are taken as they are, and believed nothing. Name the balancers’ own addresses: whoever connects from there can claim any address.',
+  }),
+  proxyProtocolListeners: setting({
+    names: ['PROXY_PROTOCOL_LISTENERS'],
+    group: 'Listeners',
+    type: choicesType(mailListeners),
+    standard: 'all',
+    help: 'Which listeners read PROXY headers of PROXY_PROTOCOL_NETWORKS.',
   }),
   httpHost: setting({
     names: ['HTTP_HOST'],

@@ -83,6 +83,11 @@ export async function checkSchema(database: PostgresDatabase, options: MigrateOp
   });
 }
 
+/** The number of the newest migration that this program knows: its own number, as it were. */
+export async function newestMigration(folder = defaultFolder): Promise<number> {
+  return (await readMigrations(folder)).at(-1)?.number ?? 0;
+}
+
 async function withClient<T>(database: PostgresDatabase, work: (client: pg.Client) => Promise<T>): Promise<T> {
   let client: pg.Client | null = null;
   try {

@@ -1,6 +1,7 @@
 /** Every table of the database as Kysely sees it. int8 comes as bigint (client.ts); modseqs, UIDs and sizes are made numbers by the store's row mappers. */
 import type { DirectoryTables } from './directory-tables.ts';
 import type { DomainTables } from './domain-tables.ts';
+import type { InstanceTables } from './instance-tables.ts';
 import type { MailTables } from './mail-tables.ts';
 import type { OperatorTables } from './operator-tables.ts';
 import type { OutboundTables } from './outbound-tables.ts';
@@ -19,6 +20,7 @@ type SchemaStateTable = {
 
 export type Database = DirectoryTables &
   DomainTables &
+  InstanceTables &
   MailTables &
   OperatorTables &
   OutboundTables &

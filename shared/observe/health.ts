@@ -15,6 +15,7 @@ export type HealthReport = {
 export class Health {
   readonly #unmet = new Map<string, string>();
   readonly #troubles = new Map<string, string>();
+  readonly #onStop: (() => void)[] = [];
   #isStopping = false;
 
   /** From now on not ready until `meet(name)`. */
@@ -38,6 +39,12 @@ export class Health {
   /** Never ready again. */
   stop(): void {
     this.#isStopping = true;
+    for (const tell of this.#onStop) tell();
+  }
+
+  /** `tell` is called when it stops. */
+  onStop(tell: () => void): void {
+    this.#onStop.push(tell);
   }
 
   report(): HealthReport {

@@ -25,6 +25,11 @@ export class LineClient implements AsyncDisposable {
     return new LineClient(socket);
   }
 
+  /** Over a connection that has begun already. */
+  static over(socket: net.Socket): LineClient {
+    return new LineClient(socket);
+  }
+
   /** For what a test needs to know of TLS. */
   get socket(): net.Socket {
     return this.#socket;

@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { systemClock } from '#shared/base/clock.ts';
 import type { BlobHash } from '#shared/base/ids.ts';
 import { createAddressGuard } from '#shared/dns/address-guard.ts';
-import type { DnsAnswer, RecordType, Resolver } from '#shared/dns/answer.ts';
+import type { DnsAnswer, DnsFailureReason, RecordType, Resolver } from '#shared/dns/answer.ts';
 import type { Validation } from '#shared/dns/validation.ts';
 import type {
   Attempt,
@@ -24,6 +24,7 @@ import type {
   StsPolicyStore,
   TlsSession,
 } from '#server/mail/outbound-routes.ts';
+import { Port25 } from '#server/transport/port-25.ts';
 import { createTransport, type TransportOptions } from '#server/transport/transport.ts';
 
 export const plainMessage = 'From: <a@here.test>\r\nTo: <b@d.test>\r\nSubject: x\r\n\r\nHello\r\n.dot\r\nEnd\r\n';
@@ -104,7 +105,7 @@ export function attemptOf(
 }
 
 /** "TYPE name" → records; what is not there is NXDOMAIN, unless the name has something else. */
-export type FakeZone = Record<string, readonly unknown[] | 'servfail' | 'timeout' | 'bogus'>;
+export type FakeZone = Record<string, readonly unknown[] | DnsFailureReason>;
 
 export function fakeResolver(zone: FakeZone, isAuthentic: (name: string) => boolean = () => false): Resolver {
   return {
@@ -197,6 +198,7 @@ export function testTransport(routes: readonly Route[], rest: Partial<TransportO
     resolver: fakeResolver({}),
     validation: () => Promise.resolve(notValidating),
     guard: createAddressGuard(),
+    port25: new Port25(() => true),
     stsPolicies: memoryStsStore(),
     tlsReports: { record: (session) => void sessions.push(session) },
     rests: memoryRests(),

@@ -1,3 +1,4 @@
+import type { ClientFront } from '#server/wire/client-front.ts';
 import type { Connection } from '#server/wire/connection.ts';
 import { Listener } from '#server/wire/listener.ts';
 import type { ImapSession } from '../state/session.ts';
@@ -11,6 +12,7 @@ export type ImapListenerOptions = {
   readonly implicitTls: boolean;
   readonly maxConnections: number;
   readonly maxConnectionsPerAddress: number;
+  readonly front?: ClientFront | null;
 };
 
 type Sessions = { readonly open: Set<ImapSession>; isStopping: boolean };
@@ -27,7 +29,7 @@ export class ImapListener {
 
   /** Rejects with a ProgramFault when the port can't be had. */
   static async open(services: ImapServices, options: ImapListenerOptions): Promise<ImapListener> {
-    const { host, port, implicitTls, maxConnections, maxConnectionsPerAddress } = options;
+    const { host, port, implicitTls, maxConnections, maxConnectionsPerAddress, front = null } = options;
     if (implicitTls && services.tls === null) throw new Error('implicit TLS without a certificate');
     const { metrics, logger } = services;
     const label = { listener: implicitTls ? 'imaps' : 'imap' };
@@ -53,6 +55,7 @@ export class ImapListener {
       port,
       maxConnections,
       maxConnectionsPerAddress,
+      front,
       tls: implicitTls ? services.tls : null,
       tooManyReply: '* BYE [UNAVAILABLE] Too many connections, try again later\r\n',
       serve,
