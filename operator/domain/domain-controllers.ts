@@ -1,96 +1,121 @@
 /** The part of the operator that sees to domains' DNS, keys and certificates. */
 import { parseDnsServer, systemDnsServers } from '#shared/dns/system-servers.ts';
 import { createResolver } from '#shared/dns/resolver.ts';
-import type { MailDomain } from '#operator/api/mail-domain.ts';
+import { StaleEpoch } from '#shared/reconcile/leader-epoch.ts';
 import { managedLabel } from '#operator/foundation/resource-caches.ts';
 import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
-import { Controller } from '#operator/kube/controller.ts';
-import type { Change } from '#operator/kube/object-store.ts';
+import { Controller, type ControllerOptions } from '#operator/kube/controller.ts';
 import { keyOf } from '#operator/kube/resource.ts';
-import { findCondition } from '#operator/status/condition.ts';
-import { StaleEpoch } from '#shared/reconcile/leader-epoch.ts';
+import { managedCertificates } from './cert-manager.ts';
+import { Certificates } from './certificates.ts';
 import { dnsEndpoints, DnsPublisher } from './dns-endpoints.ts';
 import type { DnsLookOptions } from './dns-look.ts';
 import { DomainDns } from './domain-dns.ts';
 import { OptionalKind } from './optional-kind.ts';
+import { certificateKey, changesWish, followOwned, followSecrets } from './triggers.ts';
 
 /** Domains whose DNS is looked at at a time. */
 const dnsWorkers = 4;
+const certificateWorkers = 2;
+const labelSelector = `${managedLabel}=true`;
 
 export async function openDomainControllers(foundation: OperatorFoundation): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
-  const { config, client } = foundation;
-  const kinds = { ...foundation, client, namespaces: config.watchedNamespaces };
-  const endpoints = stack.use(new OptionalKind(dnsEndpoints, `${managedLabel}=true`, kinds));
-  const dns = new DomainDns({
-    foundation,
-    look: await lookOptions(foundation),
-    publisher: new DnsPublisher(client, endpoints),
-  });
-  const controller = stack.use(
-    new Controller({
-      ...foundation,
-      name: 'maildomain-dns',
-      workers: dnsWorkers,
-      reconcile: async (key, signal) => {
-        try {
-          return await dns.reconcile(key, signal);
-        } catch (error) {
-          if (error instanceof StaleEpoch) foundation.deposed(error);
-          throw error;
-        } finally {
-          showCounts(foundation, dns);
-        }
-      },
-    }),
-  );
-  follow(foundation, dns, (key) => controller.enqueue(key), stack);
-  endpoints.onChange(({ metadata }) => {
-    for (const owner of metadata.ownerReferences ?? []) {
-      const domain = foundation.resources.domains.byUid(owner.uid);
-      if (domain) controller.enqueue(keyOf(domain.metadata));
-    }
-  });
-  controller.start();
+  await openDns(foundation, stack);
+  openCertificates(foundation, stack);
   return stack.move();
 }
 
-function follow(
-  { resources }: OperatorFoundation,
-  dns: DomainDns,
-  enqueue: (key: string) => void,
-  stack: AsyncDisposableStack,
-): void {
-  const { domains, servers } = resources;
+async function openDns(foundation: OperatorFoundation, stack: AsyncDisposableStack): Promise<void> {
+  const { config, client, resources } = foundation;
+  const namespaces = config.watchedNamespaces;
+  const endpoints = stack.use(new OptionalKind(dnsEndpoints, labelSelector, { ...foundation, namespaces }));
+  const publisher = new DnsPublisher(client, endpoints);
+  const dns = new DomainDns({ foundation, look: await lookOptions(foundation), publisher });
+  const controller = openController(foundation, stack, {
+    name: 'maildomain-dns',
+    workers: dnsWorkers,
+    reconcile: (key, signal) => dns.reconcile(key, signal).finally(() => showCounts(foundation, dns)),
+  });
+  const enqueue = ({ metadata }: { readonly metadata: { readonly namespace?: string; readonly name: string } }): void =>
+    controller.enqueue(keyOf(metadata));
   stack.use(
-    domains.onChange((change) => {
+    resources.domains.onChange((change) => {
       if (change.kind === 'deleted') dns.forget(change.object.metadata.uid);
-      else if (matters(change)) enqueue(keyOf(change.object.metadata));
+      else if (changesWish(change)) enqueue(change.object);
     }),
   );
   stack.use(
-    servers.onChange((change) => {
-      if (change.kind === 'changed' && change.old.metadata.generation === change.object.metadata.generation) return;
+    resources.servers.onChange((change) => {
+      if (!changesWish(change)) return;
       const { namespace, name } = change.object.metadata;
-      for (const { metadata, spec } of domains.items()) {
-        const { serverRef } = spec;
-        if (serverRef?.name === name && (serverRef.namespace ?? metadata.namespace) === namespace) {
-          enqueue(keyOf(metadata));
-        }
+      for (const domain of resources.domains.items()) {
+        const { serverRef } = domain.spec;
+        const isIts = serverRef?.name === name && (serverRef.namespace ?? domain.metadata.namespace) === namespace;
+        if (isIts) enqueue(domain);
       }
     }),
   );
-  for (const { metadata } of domains.items()) enqueue(keyOf(metadata));
+  followOwned(endpoints, (uid) => {
+    const domain = resources.domains.byUid(uid);
+    if (domain) enqueue(domain);
+  });
+  for (const domain of resources.domains.items()) enqueue(domain);
+  controller.start();
 }
 
-/** The wish is another one, or the domain has a row by now. */
-function matters(change: Change<MailDomain>): boolean {
-  if (change.kind !== 'changed') return true;
-  const { old, object } = change;
-  if (old.metadata.generation !== object.metadata.generation) return true;
-  const said = ({ status }: MailDomain): string =>
-    ['Accepted', 'Synced'].map((type) => findCondition(status, type)?.status ?? '').join();
-  return said(old) !== said(object);
+function openCertificates(foundation: OperatorFoundation, stack: AsyncDisposableStack): void {
+  const { config, resources } = foundation;
+  const namespaces = config.watchedNamespaces;
+  const kind = stack.use(new OptionalKind(managedCertificates, labelSelector, { ...foundation, namespaces }));
+  const certificates = new Certificates(foundation, kind);
+  const controller = openController(foundation, stack, {
+    name: 'certificate',
+    workers: certificateWorkers,
+    reconcile: async (key) => {
+      if (key !== orphansKey) return certificates.reconcile(key);
+      for (const orphan of await certificates.orphans()) controller.enqueue(orphan);
+      return { afterMs: orphansEveryMs };
+    },
+  });
+  for (const cache of [resources.servers, resources.domains]) {
+    stack.use(
+      cache.onChange((change) => {
+        if (change.kind === 'deleted' || changesWish(change)) controller.enqueue(certificateKey(change.object));
+      }),
+    );
+    for (const object of cache.items()) controller.enqueue(certificateKey(object));
+  }
+  followSecrets(foundation, stack, (key) => controller.enqueue(key));
+  followOwned(kind, (uid) => {
+    const object = resources.servers.byUid(uid) ?? resources.domains.byUid(uid);
+    if (object) controller.enqueue(certificateKey(object));
+  });
+  controller.enqueue(orphansKey, { priority: 'low' });
+  controller.start();
+}
+
+/** Not of a resource: stands for rows of resources that went while nobody looked. */
+const orphansKey = 'orphans';
+const orphansEveryMs = 3600_000;
+
+type Work = Pick<ControllerOptions, 'name' | 'workers' | 'reconcile'>;
+
+function openController(
+  foundation: OperatorFoundation,
+  stack: AsyncDisposableStack,
+  { name, workers, reconcile }: Work,
+): Controller {
+  const { logger, metrics, clock } = foundation;
+  const fenced: Work['reconcile'] = async (key, signal) => {
+    try {
+      return await reconcile(key, signal);
+    } catch (error) {
+      if (error instanceof StaleEpoch) foundation.deposed(error);
+      throw error;
+    }
+  };
+  return stack.use(new Controller({ name, workers, reconcile: fenced, logger, metrics, clock }));
 }
 
 async function lookOptions({ config, clock }: OperatorFoundation): Promise<DnsLookOptions> {

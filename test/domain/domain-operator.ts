@@ -17,6 +17,7 @@ import type { OperatorFoundation } from '#operator/foundation/operator-foundatio
 import { openResourceCaches, ownCaches, ownTypes } from '#operator/foundation/resource-caches.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { namespaces } from '#operator/kube/core-resources.ts';
+import type { ResourceType } from '#operator/kube/resource.ts';
 import { StatusBoard } from '#operator/status/status-board.ts';
 import { createTestDatabase } from '../harness/database.ts';
 import type { DnsRoot } from '../harness/dns-root.ts';
@@ -33,7 +34,8 @@ export interface DomainBench extends AsyncDisposable {
   open(): Promise<AsyncDisposable>;
 }
 
-export async function openDomainBench(root: DnsRoot): Promise<DomainBench> {
+/** Without `root` no name server answers. */
+export async function openDomainBench(root: DnsRoot | null): Promise<DomainBench> {
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await createTestDatabase());
   const database = stack.use(createDatabase({ url: server.url, maxConnections: 6 }));
@@ -41,8 +43,8 @@ export async function openDomainBench(root: DnsRoot): Promise<DomainBench> {
   const client = kube.client();
   const { config } = loadOperatorConfig({
     DATABASE_URL: server.url,
-    DNS_SERVERS: `127.0.0.1:${root.validating.port}`,
-    DNS_AUTHORITY_PORT: String(root.blind.port),
+    DNS_SERVERS: `127.0.0.1:${root?.validating.port ?? 1}`,
+    DNS_AUTHORITY_PORT: String(root?.blind.port ?? 1),
   });
   const metrics = createOperatorMetrics();
   const common = { client, logger: silentLogger, clock: systemClock, metrics };
@@ -121,22 +123,37 @@ export async function accept({ database, foundation }: DomainBench, domain: Mail
 }
 
 /** The status as soon as `isSo` is true of it; rejects with the last one after 30 s. */
-export async function statusWhen(
+export function statusWhen(
   client: KubeClient,
   name: string,
   isSo: (status: NonNullable<MailDomain['status']>) => boolean,
 ): Promise<NonNullable<MailDomain['status']>> {
+  return whenOf(client, mailDomains, name, isSo) as Promise<NonNullable<MailDomain['status']>>;
+}
+
+export function serverStatusWhen(
+  client: KubeClient,
+  isSo: (status: NonNullable<MailServer['status']>) => boolean,
+): Promise<NonNullable<MailServer['status']>> {
+  return whenOf(client, mailServers, 'default', isSo) as Promise<NonNullable<MailServer['status']>>;
+}
+
+async function whenOf<T extends MailDomain | MailServer>(
+  client: KubeClient,
+  type: ResourceType<T>,
+  name: string,
+  isSo: (status: NonNullable<T['status']>) => boolean,
+): Promise<NonNullable<T['status']>> {
   for (let tries = 0; ; tries++) {
-    const { status } = await client.get(mailDomains, { namespace, name });
+    const { status } = (await client.get(type, { namespace, name })) as { readonly status?: NonNullable<T['status']> };
     if (status && isSo(status)) return status;
-    if (tries === 300)
-      throw new Error(`not so: ${JSON.stringify({ ...status, dnsRecords: status?.dnsRecords?.length })}`);
+    if (tries === 300) throw new Error(`not so: ${JSON.stringify({ ...status, dnsRecords: 0 })}`);
     await sleep(100);
   }
 }
 
 /** "True Active" */
-export function condition(status: MailDomain['status'], type: string): string {
+export function condition(status: MailDomain['status'] | MailServer['status'], type: string): string {
   const found = status?.conditions?.find((each) => each.type === type);
   return found ? `${found.status} ${found.reason}` : 'none';
 }
