@@ -164,7 +164,7 @@ async function act(
     changed = count;
     if (process.stderr.isTTY) process.stderr.write(`\r${count} recipients`);
   }
-  if (process.stderr.isTTY && changed > 0) process.stderr.write('\r\u001b[K');
+  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
   print(isJson ? toJson({ action: action.kind, recipients: changed }) : `${done[action.kind]}: ${changed} recipients`);
 }
 

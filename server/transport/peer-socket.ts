@@ -91,7 +91,8 @@ export class PeerSocket {
       try {
         await this.#wait(until - performance.now(), 'the TLS handshake took too long');
       } catch (cause) {
-        throw this.#fail(new PeerFault('tls', (cause as PeerFault).message, { cause }));
+        // It is closed, for want of time; what failed is TLS.
+        throw new PeerFault('tls', (cause as PeerFault).message, { cause });
       }
     }
     return secure;

@@ -204,7 +204,7 @@ export class SmtpSession {
 
   async #authenticate({ user, password }: Credentials, tls: HostTls): Promise<void> {
     if (this.#tls.version === null && tls.start !== 'never') {
-      throw new PeerFault('tls', 'the password is not sent without TLS', { tlsResult: 'starttls-not-supported' });
+      throw new Error('a password would be sent without TLS');
     }
     const mechanisms = (this.#extensions.get('AUTH') ?? '').toUpperCase().split(' ');
     const base64 = (text: string): string => Buffer.from(text).toString('base64');

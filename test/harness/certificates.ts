@@ -23,8 +23,11 @@ export type Issued = {
 };
 
 export type Authority = Issued & {
-  /** For these names. `days` from now until it expires; negative: it has expired. */
-  issue(names: readonly string[], days?: number): Promise<Issued>;
+  /**
+   * For these names. `days` from now until it expires, `fromDays` until it begins to be valid; negative: it has expired,
+   * or begun.
+   */
+  issue(names: readonly string[], days?: number, fromDays?: number): Promise<Issued>;
 };
 
 export async function makeAuthority(name: string): Promise<Authority> {
@@ -41,12 +44,15 @@ export async function makeAuthority(name: string): Promise<Authority> {
     webcrypto,
   );
   const own = await issued(certificate, keys.privateKey, null);
-  return { ...own, issue: (names, days = 30) => issue(names, days, certificate, keys.privateKey) };
+  return {
+    ...own,
+    issue: (names, days = 30, fromDays = -20) => issue(names, { days, fromDays }, certificate, keys.privateKey),
+  };
 }
 
 async function issue(
   names: readonly string[],
-  days: number,
+  { days, fromDays }: { readonly days: number; readonly fromDays: number },
   authority: X509Certificate,
   signingKey: webcrypto.CryptoKey,
 ): Promise<Issued> {
@@ -58,7 +64,7 @@ async function issue(
       publicKey: keys.publicKey,
       signingKey,
       signingAlgorithm: algorithm,
-      notBefore: new Date(Date.now() - 20 * dayMs),
+      notBefore: new Date(Date.now() + fromDays * dayMs),
       notAfter: new Date(Date.now() + days * dayMs),
       extensions: [
         new BasicConstraintsExtension(false, undefined, true),
