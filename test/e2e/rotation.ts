@@ -2,7 +2,8 @@
 import { eventually, secondsUntil } from './story.ts';
 import type { Scene } from './scene.ts';
 import { certificateSerial, opens } from './mail-client.ts';
-import { kubectl, run, secretValue } from './kubectl.ts';
+import { makeCertificate } from './certificate.ts';
+import { kubectl, secretValue } from './kubectl.ts';
 
 export async function passwordRotation({ story, endpoints, alice }: Scene): Promise<Scene['alice']> {
   story.chapter('A password is rotated');
@@ -50,17 +51,4 @@ export async function certificateRotation({ story, endpoints }: Scene): Promise<
     );
     story.note(`after ${seconds.toFixed(1)} s`);
   });
-}
-
-async function makeCertificate(secret: string, hostname: string): Promise<void> {
-  const script = `
-    set -e; folder=$(mktemp -d); trap 'rm -r "$folder"' EXIT
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$1" \
-      -addext "subjectAltName=DNS:$1" -keyout "$folder/key" -out "$folder/crt" 2>/dev/null
-    kubectl create secret tls "$2" --cert "$folder/crt" --key "$folder/key" --dry-run=client -o yaml >"$folder/yaml"
-    cat "$folder/yaml"`;
-  const manifest = await run('sh', '-c', script, 'sh', hostname, secret);
-  const { apply } = await import('./kubectl.ts');
-  const { parse } = await import('yaml');
-  await apply(parse(manifest) as object);
 }

@@ -8,12 +8,14 @@
  *     E2E_KEEP=1      leaves everything as it is in the end, or where it failed
  */
 import process from 'node:process';
+import { autoscaling } from './autoscaling.ts';
 import { provideCluster } from './cluster.ts';
 import { deletionPolicies } from './deletion.ts';
 import { tellWhatHappened } from './diagnosis.ts';
 import { databaseRestart, eviction, leaderKill, podKills, rollingUpgrade, scale } from './disruption.ts';
 import { provideImages } from './images.ts';
 import { cleanUp, install, lookAround, reinstall, uninstall } from './installation.ts';
+import { upgradeAndRollback } from './revisions.ts';
 import { certificateRotation, passwordRotation } from './rotation.ts';
 import { Story } from './story.ts';
 
@@ -38,6 +40,10 @@ async function tell(): Promise<void> {
     scene = { ...scene, alice: await passwordRotation(scene) };
     await certificateRotation(scene);
     await deletionPolicies(scene);
+    if (!isShort) {
+      await autoscaling(scene);
+      await upgradeAndRollback(scene);
+    }
     await uninstall(scene);
     if (!isShort) await reinstall(scene);
   } catch (error) {

@@ -45,7 +45,17 @@ export async function setScene(story: Story): Promise<Scene> {
 }
 
 export async function upgrade(...more: readonly string[]): Promise<void> {
-  await helm('upgrade', release, chart, '--timeout', '5m', ...valuesArguments(...more));
+  // What an autoscaler or `kubectl scale` set is theirs; helm 4 asks before it takes it back, helm 3 just does.
+  const isFour = (await helm('version', '--short')).startsWith('v4');
+  await helm(
+    'upgrade',
+    release,
+    chart,
+    '--timeout',
+    '5m',
+    ...(isFour ? ['--force-conflicts'] : []),
+    ...valuesArguments(...more),
+  );
 }
 
 const parts = ['mx', 'submission', 'imap', 'outbound', 'operator'];
