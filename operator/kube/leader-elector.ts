@@ -45,6 +45,9 @@ export type LeaderElectorOptions = {
   readonly retryMs?: number;
 };
 
+/** So much later, so that it has run out then. */
+const runOutMarginMs = 5;
+
 /** How long after its end a leader may still believe in its lease before a liveness check says so. */
 const toleratedMs = 20_000;
 
@@ -143,10 +146,19 @@ export class LeaderElector {
         if (signal.aborted) return false;
         this.#logger.warn({ event: 'kube.lease.failed', err: error });
       }
-      // Never longer than `retryMs`: a lease that was given back is taken within it.
-      await rest(this.#retryMs * (0.75 + Math.random() / 4), signal);
+      // Never longer than `retryMs`: a lease that was given back is taken within it, and one that runs out at once.
+      await rest(Math.min(this.#retryMs * (0.75 + Math.random() / 4), this.#runsOutInMs()), signal);
     }
     return false;
+  }
+
+  /** Until nobody has renewed the lease for its whole time; Infinity where that is over, or nobody holds it. */
+  #runsOutInMs(): number {
+    if (this.#observed === null) return Infinity;
+    const { lease, at } = this.#observed;
+    const heldMs = (lease.spec.leaseDurationSeconds ?? this.#leaseMs / 1000) * 1000;
+    const leftMs = at + heldMs - this.#options.clock.monotonicMs();
+    return leftMs > 0 ? leftMs + runOutMarginMs : Infinity;
   }
 
   async #tryToTake(signal: AbortSignal): Promise<boolean> {
