@@ -1,4 +1,7 @@
 /** Servers tell of themselves in the database. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -11,15 +14,18 @@ type Row = { name: string; roles: string[]; schema: number; facts: Record<string
 
 let database: TestDatabase;
 let client: pg.Client;
+let dataDirectory = '';
 
 beforeAll(async () => {
   database = await createTestDatabase();
+  dataDirectory = await mkdtemp(path.join(os.tmpdir(), 'instances-'));
   client = new pg.Client({ connectionString: database.url });
   await client.connect();
 });
 afterAll(async () => {
   await client.end();
   await database[Symbol.asyncDispose]();
+  await rm(dataDirectory, { recursive: true });
 });
 
 async function rows(): Promise<readonly Row[]> {
@@ -30,7 +36,7 @@ async function rows(): Promise<readonly Row[]> {
 }
 
 async function until(isSo: (rows: readonly Row[]) => boolean): Promise<readonly Row[]> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 40_000;
   for (;;) {
     const found = await rows();
     if (isSo(found)) return found;
@@ -39,8 +45,12 @@ async function until(isSo: (rows: readonly Row[]) => boolean): Promise<readonly 
   }
 }
 
-test('a server has a row while it runs, which says what it does and that it drains', async () => {
-  const service = await startService({ databaseUrl: database.url, env: { DRAIN_DELAY: '3s', ROLES: 'imap,mx' } });
+test('a server has a row while it runs, which says what it does and that it drains', { timeout: 90_000 }, async () => {
+  const service = await startService({
+    databaseUrl: database.url,
+    dataDirectory,
+    env: { DRAIN_DELAY: '3s', ROLES: 'imap,mx' },
+  });
   const [row] = await until((found) => found.length === 1);
   expect(row).toMatchObject({
     roles: ['mx', 'imap'],
@@ -65,14 +75,14 @@ test('a server has a row while it runs, which says what it does and that it drai
   await service[Symbol.asyncDispose]();
 });
 
-test('one that was killed leaves its row, which the next one sweeps when it is old', async () => {
-  const killed = await startService({ databaseUrl: database.url });
+test('one that was killed leaves its row, which the next one sweeps when it is old', { timeout: 90_000 }, async () => {
+  const killed = await startService({ databaseUrl: database.url, dataDirectory });
   const [row] = await until((found) => found.length === 1);
   killed.process.kill('SIGKILL');
   await killed[Symbol.asyncDispose]();
   expect(await rows()).toHaveLength(1);
   await client.query(`update server_instance set seen_at = now() - interval '2 hours'`);
-  await using next = await startService({ databaseUrl: database.url });
+  await using next = await startService({ databaseUrl: database.url, dataDirectory });
   const [other] = await until((found) => found.length === 1 && found[0]?.name !== row?.name);
   expect(other?.is_alive).toBe(true);
   expect(next.process.exitCode).toBeNull();
