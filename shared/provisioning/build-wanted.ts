@@ -179,7 +179,14 @@ class Builder {
     return [{ ...common(resource, spec.deletionPolicy), ...own, members, sendAs: spec.sendAs, refusesExternal }];
   }
 
+  /** It decides over everybody's mail and which networks that may reach, so not every namespace may have one. */
   route(resource: MailRouteResource): WantedRoute | null {
+    const { namespace } = resource;
+    if (this.#origin.kind === 'cluster' && !this.#resources.servers.some((server) => server.namespace === namespace)) {
+      const message = `routes belong into the namespace of a MailServer, and ${namespace} has none`;
+      this.#fault(resource, ['metadata', 'namespace'], 'NotAllowedByServer', message);
+      return null;
+    }
     const { route, faults } = wantedRoute(resource, this.#secrets, this.#isComplete, specHash(resource.spec));
     this.faults.push(...faults);
     return route;

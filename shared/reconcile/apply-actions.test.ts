@@ -61,7 +61,7 @@ const example = [
   mailboxOf('b/bob', 'bob@example.org', { displayName: 'Bob "the" builder' }),
   secretOf('b/bob-mailbox', 'hammer'),
   { kind: 'MailAlias', name: 'a/team', spec: { address: 'team@example.org', members: ['alice@example.org'] } },
-  { kind: 'MailRoute', name: 'a/out', spec: { targets: [{ type: 'Direct' }] } },
+  { kind: 'MailRoute', name: 'mail/out', spec: { targets: [{ type: 'Direct' }] } },
   { kind: 'MailCredential', name: 'a/shop', spec: { allowedSenders: ['orders@example.org', '*@example.com'] } },
   secretOf('a/shop-smtp', 'checkout'),
 ] as const satisfies readonly Manifest[];

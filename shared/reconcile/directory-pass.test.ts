@@ -210,6 +210,13 @@ describe('a fault holds its own resource alone', () => {
   });
 });
 
+test('a route outside the namespaces of MailServers takes nobody’s mail anywhere', () => {
+  const routeOf = (name: string): Manifest => ({ kind: 'MailRoute', name, spec: { targets: [{ type: 'Direct' }] } });
+  const result = pass(nothing, [routeOf('mail/ours'), routeOf('a/theirs')]);
+  expect(reasons(result)).toEqual({ 'MailRoute a/theirs': ['NotAllowedByServer'] });
+  expect(result.actions).toMatchObject([{ do: 'put-route', route: { resourceName: 'mail/ours' } }]);
+});
+
 describe('whose a domain is', () => {
   const unproved = { isProved: () => false };
 
