@@ -16,6 +16,8 @@ export type LoginAttempt = Attempt & {
 
 export type LoginOutcome =
   | { readonly ok: true; readonly accountId: AccountId; readonly address: string }
+  /** A login that may hand in mail and nothing else; `address` is its name. Over the protocol `submission` alone. */
+  | { readonly ok: true; readonly accountId: null; readonly credentialId: bigint; readonly address: string }
   /** The peer hears the same for every reason. */
   | { readonly ok: false; readonly reason: 'no-such-account' | 'wrong-password' | 'bad-token' | 'suspended' };
 
@@ -34,10 +36,13 @@ export type ScramAttempt = Attempt & { readonly mechanism: string; readonly hash
 
 /** One SCRAM exchange, between the client's first message and its proof. */
 export interface ScramExchange {
-  /** For a name that nobody has: made up, the same at each try, and no proof is right for them. */
-  readonly keys: ScramKeys;
-  /** What the exchange has come to. */
-  settle(isProven: boolean): LoginOutcome;
+  /**
+   * Those of each password that works, all with one salt and one number of iterations. For a name that nobody has: made
+   * up, the same at each try, and no proof is right for them.
+   */
+  readonly keys: readonly [ScramKeys, ...ScramKeys[]];
+  /** What the exchange has come to; `proven`: of `keys`, those whose password the client knows, null: none. */
+  settle(proven: ScramKeys | null): LoginOutcome;
 }
 
 /** Counts as `Authenticator` does, and throws as it does. */

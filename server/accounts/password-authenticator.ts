@@ -5,7 +5,15 @@
 import { availableParallelism } from 'node:os';
 import type { Clock } from '#shared/base/clock.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
-import type { LoginAccount, LoginCredential, LoginDirectory, ScramDirectory } from '#shared/directory/logins.ts';
+import type { AccountId } from '#shared/base/ids.ts';
+import { isUsername } from '#shared/directory/logins.ts';
+import type {
+  CredentialKey,
+  LoginCredential,
+  LoginDirectory,
+  ScramDirectory,
+  SubmissionLogin,
+} from '#shared/directory/logins.ts';
 import { hashPassword, needsRehash, verifyPassword } from '#shared/directory/password.ts';
 import type { PasswordOrigin } from '#shared/directory/password.ts';
 import { preparePassword } from '#shared/directory/prepare-password.ts';
@@ -47,7 +55,8 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
   readonly further: FurtherMechanisms;
   readonly #options: AuthenticatorOptions;
   readonly #verified: VerifiedLogins;
-  readonly #lastUse: LastUse;
+  readonly #lastUse: LastUse<CredentialKey>;
+  readonly #lastSubmissionUse: LastUse<string>;
   /** Hashes being computed, by what they decide: a client's many connections come with one password at once. */
   readonly #running = new Map<string, Promise<boolean>>();
   readonly #turns = new NetworkTurns(atOnce);
@@ -57,11 +66,14 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
     this.#verified = new VerifiedLogins(options.clock);
-    this.#lastUse = new LastUse(options.directory, options.clock, options.logger);
-    const { directory, logger, metrics, scram = null, issuer = null, developmentMode } = options;
-    const noteUse = this.#lastUse.note.bind(this.#lastUse);
+    const { directory, clock, logger, metrics, scram = null, issuer = null, developmentMode } = options;
+    this.#lastUse = new LastUse((keys, at) => directory.noteUse(keys, at), clock, logger);
+    this.#lastSubmissionUse = new LastUse((ids, at) => directory.noteSubmissionUse(ids, at), clock, logger);
+    const noteUse = (key: CredentialKey): void => this.#noteUse(key);
+    const noteSubmissionUse = (id: string): void => this.#lastSubmissionUse.note(id, id);
     this.further = {
-      scram: scram === null || developmentMode ? null : createScramLogins({ ...scram, metrics, noteUse }),
+      scram:
+        scram === null || developmentMode ? null : createScramLogins({ ...scram, metrics, noteUse, noteSubmissionUse }),
       tokens: issuer === null ? null : createTokenLogins({ issuer, directory, logger, metrics }),
     };
   }
@@ -72,33 +84,56 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
 
   async #decide(attempt: LoginAttempt): Promise<LoginOutcome> {
     if (this.#options.developmentMode) return this.#admit(attempt);
-    const account = await this.#options.directory.accountByLogin(attempt.login);
     const prepared = preparePassword(attempt.password);
+    const submission =
+      attempt.protocol === 'submission' && isUsername(attempt.login)
+        ? await this.#options.directory.submissionLogin(attempt.login)
+        : null;
+    if (submission && prepared !== null) return this.#decideSubmission(submission, prepared, attempt);
+    const account = await this.#options.directory.accountByLogin(attempt.login);
     if (!account || account.credentials.length === 0) {
       await this.#hashForNothing(prepared, attempt);
       return { ok: false, reason: account ? 'wrong-password' : 'no-such-account' };
     }
-    const used = prepared === null ? null : await this.#findCredential(account, prepared, attempt);
+    const used =
+      prepared === null ? null : await this.#findCredential(account.accountId, account.credentials, prepared, attempt);
     if (!used) {
       if (prepared === null) await this.#hashForNothing(null, attempt);
       return { ok: false, reason: 'wrong-password' };
     }
     // Said only to who knows the password.
     if (account.isSuspended) return { ok: false, reason: 'suspended' };
-    this.#lastUse.note({ accountId: account.accountId, id: used.id });
+    this.#noteUse({ accountId: account.accountId, id: used.id });
     return { ok: true, accountId: account.accountId, address: account.address };
+  }
+
+  async #decideSubmission(
+    { credentialId, username, passwords }: SubmissionLogin,
+    prepared: string,
+    attempt: LoginAttempt,
+  ): Promise<LoginOutcome> {
+    const used = await this.#findCredential(null, passwords, prepared, attempt);
+    if (!used) return { ok: false, reason: 'wrong-password' };
+    this.#lastSubmissionUse.note(used.id, used.id);
+    return { ok: true, accountId: null, credentialId, address: username };
+  }
+
+  #noteUse(key: CredentialKey): void {
+    this.#lastUse.note(`${key.accountId} ${key.id}`, key);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lastUse[Symbol.asyncDispose]();
+    await this.#lastSubmissionUse[Symbol.asyncDispose]();
   }
 
+  /** `accountId` null: of a submission login, whose passwords' ids are no others'. */
   async #findCredential(
-    account: LoginAccount,
+    accountId: AccountId | null,
+    credentials: readonly LoginCredential[],
     prepared: string,
     { remoteAddress }: LoginAttempt,
   ): Promise<LoginCredential | null> {
-    const { accountId, credentials } = account;
     const keyed = credentials.map(
       (credential) => [credential, this.#verified.key(accountId, credential, prepared)] as const,
     );
@@ -106,7 +141,7 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
     this.#options.metrics.loginCache.inc({ outcome: known ? 'hit' : 'miss' });
     if (known) return known[0];
     for (const [credential, key] of keyed) {
-      const verify = (): Promise<boolean> => this.#verify(account, credential, prepared, key);
+      const verify = (): Promise<boolean> => this.#verify(accountId, credential, prepared, key);
       if (await this.#once(key, () => this.#turns.take(remoteAddress, verify))) return credential;
     }
     return null;
@@ -121,14 +156,14 @@ class PasswordAuthenticator implements Authenticator, AsyncDisposable {
   }
 
   async #verify(
-    { accountId }: LoginAccount,
+    accountId: AccountId | null,
     { id, version, passwordHash }: LoginCredential,
     prepared: string,
     key: string,
   ): Promise<boolean> {
     if (!(await verifyPassword(prepared, passwordHash))) return false;
     this.#verified.add(key);
-    if (needsRehash(passwordHash)) {
+    if (accountId !== null && needsRehash(passwordHash)) {
       try {
         await this.#options.directory.replaceHash({ accountId, id }, version, await hashPassword(prepared));
       } catch (error) {

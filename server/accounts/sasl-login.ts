@@ -9,7 +9,7 @@ import { formatBearerError, readOauthBearer, readXoauth2 } from '#server/sasl/be
 import { readPlain } from '#server/sasl/plain.ts';
 import { responseText } from '#server/sasl/response.ts';
 import { clientFinal, clientFirst, formatServerFirst, type ClientFirst } from '#server/sasl/scram-messages.ts';
-import { checkProof, type ScramHash } from '#server/sasl/scram-proof.ts';
+import { checkProof, type ScramHash, type ScramKeys } from '#server/sasl/scram-proof.ts';
 import type { Authenticator, LoginOutcome } from './authenticator.ts';
 
 /** Every mechanism there is, the strongest first, as it is announced. */
@@ -145,13 +145,15 @@ async function scram(
   const { login: name } = first;
   const { protocol, remoteAddress } = dialogue;
   const exchange = await logins.begin({ login: name, mechanism, hash, protocol, remoteAddress });
-  const { salt, iterations } = exchange.keys;
+  const { salt, iterations } = exchange.keys[0];
   const nonce = first.nonce + randomBytes(18).toString('base64');
   const serverFirst = formatServerFirst(nonce, salt, iterations);
   const final = clientFinal(responseText(await asked(dialogue, Buffer.from(serverFirst))));
   const isSameExchange = final.nonce === nonce && binding !== null && final.binding.equals(binding);
-  const verifier = checkProof({ hash, first, serverFirst, final }, exchange.keys);
-  const outcome = exchange.settle(isSameExchange && verifier !== null);
+  const proofOf = (keys: ScramKeys): string | null => checkProof({ hash, first, serverFirst, final }, keys);
+  const proven = isSameExchange ? (exchange.keys.find((keys) => proofOf(keys) !== null) ?? null) : null;
+  const verifier = proven === null ? null : proofOf(proven);
+  const outcome = exchange.settle(proven);
   // RFC 5802 section 3: the server shows too that it knows the password, and the client answers with nothing.
   if (outcome.ok && verifier !== null) await asked(dialogue, Buffer.from(verifier));
   return { login: name, outcome };

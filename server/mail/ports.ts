@@ -214,4 +214,8 @@ export interface RecipientDirectory {
    * while it is suspended.
    */
   maySendAs(accountId: AccountId, address: string): Promise<boolean>;
+  /**
+   * May this submission login send with this address, at a domain of ours that is in use. Null: may it send at all.
+   */
+  credentialMaySendAs(credentialId: bigint, address: string | null): Promise<boolean>;
 }

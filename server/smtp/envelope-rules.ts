@@ -15,7 +15,7 @@ import { SubmissionRefusal } from '#server/submission/submission-fault.ts';
 import type { InboundReports } from '#server/bounce/inbound-reports.ts';
 import { recipientReply, replies, SmtpRefusal } from './fault-to-reply.ts';
 import type { SmtpOptions } from './smtp-options.ts';
-import { readAddress, transactionOf, userOf } from './transaction.ts';
+import { readAddress, transactionOf, userOf, type SmtpUser } from './transaction.ts';
 
 // RFC 1870, RFC 6152, RFC 6531, RFC 4954 section 5 (its value is nobody's identity here and is not used).
 const mailParameters: readonly string[] = ['SIZE', 'BODY', 'SMTPUTF8', 'AUTH'];
@@ -61,9 +61,14 @@ export class EnvelopeRules {
     }
     const user = userOf(session);
     // Asked for <> too: whoever was suspended after the login sends nothing more.
-    if (user !== null && !(await this.#directory.maySendAs(user.accountId, transaction.sender || user.address))) {
+    if (user !== null && !(await this.#maySend(user, transaction.sender))) {
       throw new SmtpRefusal(replies.senderNotAllowed);
     }
+  }
+
+  #maySend(user: SmtpUser, sender: string): Promise<boolean> {
+    if (user.accountId !== null) return this.#directory.maySendAs(user.accountId, sender || user.address);
+    return this.#directory.credentialMaySendAs(user.credentialId, sender === '' ? null : sender);
   }
 
   async checkRecipient(given: SMTPServerAddress, session: SMTPServerSession): Promise<void> {

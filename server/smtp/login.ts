@@ -24,9 +24,9 @@ export async function logIn(
       log.info({ event: 'auth.fail', mechanism, login, reason: outcome.reason }, 'login refused');
       throw new SmtpRefusal(replies.wrongCredentials);
     }
-    const { accountId, address } = outcome;
-    log.info({ event: 'auth.ok', mechanism, login, address }, 'logged in');
-    return { accountId, address };
+    const { ok: _, ...user } = outcome;
+    log.info({ event: 'auth.ok', mechanism, login, address: user.address }, 'logged in');
+    return user;
   } catch (error) {
     throw refusalOf(error, mechanism, log);
   }

@@ -13,7 +13,7 @@ import { deliverMessage, deliveriesOf } from '#server/delivery/deliver-message.t
 import { forwardOf } from '#server/delivery/forward.ts';
 import type { Accepted, MailAcceptor, NewRecipient } from '#server/mail/outbound-ports.ts';
 import type { ArcSealer } from '#server/signing/arc-sealer.ts';
-import type { Submission } from '#server/submission/submit.ts';
+import type { Handed, Submission } from '#server/submission/submit.ts';
 import { LineNormaliser } from '#server/delivery/line-normaliser.ts';
 import { maxAddedHeaderBytes, SubmissionHeader } from '#server/delivery/submission-header.ts';
 import type { TraceFacts, TransmissionType } from '#server/delivery/trace-header.ts';
@@ -89,7 +89,7 @@ export async function receiveMessage(
       isSubmission && services.submission !== null
         ? await services.submission.submit({
             message,
-            accountId: userOf(session)?.accountId ?? null,
+            ...submitterOf(session),
             facts,
             local,
             remote: remoteRecipients(transaction),
@@ -110,6 +110,12 @@ export async function receiveMessage(
   } finally {
     metrics.smtpDataSeconds.observe({ listener }, (clock.monotonicMs() - endedAt) / 1000);
   }
+}
+
+function submitterOf(session: SMTPServerSession): Pick<Handed, 'accountId' | 'credentialId'> {
+  const user = userOf(session);
+  if (user === null) return { accountId: null, credentialId: null };
+  return user.accountId === null ? user : { accountId: user.accountId, credentialId: null };
 }
 
 /** Those named, and those that aliases here name. */

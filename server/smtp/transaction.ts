@@ -9,8 +9,10 @@ import { replies, SmtpRefusal, type Reply } from './fault-to-reply.ts';
 
 const ascii = /^[\x00-\x7f]*$/;
 
-/** Who logged in. */
-export type SmtpUser = { readonly accountId: AccountId; readonly address: string };
+/** Who logged in: an account, or a login that hands in mail and has no account. */
+export type SmtpUser =
+  | { readonly accountId: AccountId; readonly address: string }
+  | { readonly accountId: null; readonly credentialId: bigint; readonly address: string };
 
 /** What is known of a mail transaction beside the library's envelope. */
 export class Transaction {

@@ -95,6 +95,9 @@ export function createMemoryDirectory(contents: MemoryDirectoryContents): Memory
       const address = parseAddress(text);
       return address !== null && isSenderOf(accountId, resolveRecipient(address, facts), accounts);
     },
+    credentialMaySendAs: () => Promise.resolve(false),
+    submissionLogin: () => Promise.resolve(null),
+    noteSubmissionUse: () => Promise.resolve(),
     accountByLogin: (login) => Promise.resolve(toLogin(findAccount(login))),
     async noteUse(keys, at) {
       for (const key of keys) uses.set(useKey(key), at);

@@ -9,6 +9,7 @@ import type { LoginAccount, LoginDirectory } from '#shared/directory/logins.ts';
 import { canonicalAddress, formatAddress, parseAddress } from '#shared/text/address.ts';
 import type { MailAddress } from '#shared/text/address.ts';
 import { directoryFault } from './directory-fault.ts';
+import { findSubmissionLogin, noteSubmissionUse } from './pg-submission-logins.ts';
 
 type LoginRow = {
   readonly id: AccountId;
@@ -23,6 +24,8 @@ type LoginRow = {
 export function createPgLoginDirectory(db: Kysely<Database>): LoginDirectory {
   return {
     accountByLogin: (login) => mapped(() => findByLogin(db, login)),
+    submissionLogin: (username) => mapped(() => findSubmissionLogin(db, username)),
+    noteSubmissionUse: (ids, at) => mapped(() => noteSubmissionUse(db, ids, at)),
     noteUse: (keys, at) =>
       mapped(async () => {
         const accountIds = keys.map(({ accountId }) => String(accountId));

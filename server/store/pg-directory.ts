@@ -8,6 +8,7 @@ import type { RecipientDirectory } from '#server/mail/ports.ts';
 import { directoryFault } from './directory-fault.ts';
 import { isSenderOf, recipientVerdict } from './directory-verdict.ts';
 import { RecipientReader } from './pg-recipients.ts';
+import { credentialMaySendAs } from './pg-submission-logins.ts';
 
 export function createPgDirectory(database: PostgresDatabase): RecipientDirectory & AsyncDisposable {
   const recipients = new RecipientReader(database);
@@ -36,6 +37,11 @@ export function createPgDirectory(database: PostgresDatabase): RecipientDirector
       const { facts, accounts } = await recipients.read(canonicalAddress(address));
       if (isSenderOf(accountId, resolveRecipient(address, facts), accounts)) return true;
       return isMemberThatSends(database, accountId, canonicalAddress(address));
+    },
+    async credentialMaySendAs(credentialId, text) {
+      const address = text === null ? null : parseAddress(text);
+      if (text !== null && address === null) return false;
+      return credentialMaySendAs(database.db, credentialId, address && canonicalAddress(address));
     },
     [Symbol.asyncDispose]: () => recipients[Symbol.asyncDispose](),
   };

@@ -8,6 +8,7 @@ import type { ScramDirectory } from '#shared/directory/logins.ts';
 import type { ScramMechanism } from '#shared/directory/scram.ts';
 import { canonicalAddress, formatAddress, parseAddress, type MailAddress } from '#shared/text/address.ts';
 import { directoryFault } from './directory-fault.ts';
+import { findSubmissionScram } from './pg-submission-logins.ts';
 
 type Credential = {
   readonly account_id: AccountId;
@@ -38,6 +39,13 @@ export function createPgScramDirectory(db: Kysely<Database>, keyring: Keyring): 
         credentialId: row.id,
         verifier: openScramVerifier(row, keyring, mechanism),
       };
+    },
+    async scramByUsername(username, mechanism) {
+      try {
+        return await findSubmissionScram(db, keyring, username, mechanism);
+      } catch (error) {
+        throw directoryFault(error);
+      }
     },
   };
 }

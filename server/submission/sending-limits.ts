@@ -11,7 +11,7 @@ import { SubmissionRefusal, type LimitKind } from './submission-fault.ts';
 export type DefaultLimits = Readonly<Record<LimitKind, number | null>>;
 
 type Limit = {
-  readonly scope: 'account' | 'domain';
+  readonly scope: 'account' | 'domain' | 'login';
   readonly subject: string;
   readonly kind: LimitKind;
   readonly most: number;
@@ -30,8 +30,13 @@ export type SendingAccount = {
 export interface SendingLimits {
   /** Null: there is none any more. MailError unavailable. */
   account(accountId: AccountId): Promise<SendingAccount | null>;
-  /** Takes room for these recipients from every limit, or throws SubmissionRefusal and takes none. */
-  take(accountId: AccountId, account: SendingAccount, recipients: readonly string[]): Promise<void>;
+  /** A MailCredential, which sends from this domain. Null: there is none any more. MailError unavailable. */
+  credential(credentialId: bigint, domain: string): Promise<SendingAccount | null>;
+  /**
+   * Takes room for these recipients from every limit, or throws SubmissionRefusal and takes none. `accountId` null: a
+   * MailCredential's, of which nobody keeps whom it has written to.
+   */
+  take(accountId: AccountId | null, account: SendingAccount, recipients: readonly string[]): Promise<void>;
 }
 
 type AccountRow = {
@@ -66,6 +71,19 @@ export function createSendingLimits(db: Kysely<Database>, defaults: DefaultLimit
         recipientsPerMessage: row.recipients_per_message,
         sentMailboxId: row.sent_mailbox_id,
         limits: [...accountLimits(accountId, row, defaults), ...domainLimits(row)],
+      };
+    },
+    async credential(credentialId, domain) {
+      const { rows } = await mapped(() => credentialRow(credentialId, domain).execute(db));
+      const row = rows[0];
+      if (row === undefined) return null;
+      const own = { hour: row.own_hour ?? defaults.hour, day: row.own_day ?? defaults.day, new: null };
+      const common = { hour: row.domain_hour, day: row.domain_day, new: null };
+      return {
+        domain: row.domain,
+        recipientsPerMessage: null,
+        sentMailboxId: null,
+        limits: [...limitsOf('login', credentialId, own), ...limitsOf('domain', row.domain_id, common)],
       };
     },
     async take(accountId, { limits }, recipients) {
@@ -116,7 +134,27 @@ function accountRows(accountIds: readonly AccountId[]) {
       where account.id = any (${accountIds}::int8[]) and account.retained_at is null`;
 }
 
-function takeRoom(accountId: AccountId, limits: readonly Limit[], recipients: readonly string[]) {
+type CredentialRow = {
+  readonly domain: string;
+  readonly domain_id: bigint;
+  readonly own_hour: number | null;
+  readonly own_day: number | null;
+  readonly domain_hour: number | null;
+  readonly domain_day: number | null;
+};
+
+function credentialRow(credentialId: bigint, domain: string) {
+  return sql<CredentialRow>`/*sending-credential*/
+    select domain.name as domain, domain.id as domain_id,
+        credential.messages_per_hour as own_hour, credential.messages_per_day as own_day,
+        domain.messages_per_hour as domain_hour, domain.messages_per_day as domain_day
+      from mail_credential credential
+      join domain_name on domain_name.name = ${domain}
+      join domain on domain.id = domain_name.domain_id and domain.retained_at is null
+      where credential.id = ${credentialId}`;
+}
+
+function takeRoom(accountId: AccountId | null, limits: readonly Limit[], recipients: readonly string[]) {
   const asked = JSON.stringify(limits.map(({ subject, kind, most }) => ({ subject, kind, most })));
   return sql<{ readonly place: bigint; readonly seconds: bigint | null }>`/*sending-take*/
     select place, seconds from sending_take(${accountId}, ${[...recipients]}::text[], ${asked}::jsonb)`;

@@ -18,7 +18,7 @@ export type SubmissionFault =
   | { readonly kind: 'too-many-recipients'; readonly most: number }
   | {
       readonly kind: 'limit';
-      readonly scope: 'account' | 'domain';
+      readonly scope: 'account' | 'domain' | 'login';
       readonly limit: LimitKind;
       /** Until there is room; null: there never will be for so many recipients. */
       readonly retrySeconds: number | null;

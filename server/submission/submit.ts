@@ -28,7 +28,7 @@ import { SubmissionRefusal } from './submission-fault.ts';
 
 export type SubmissionServices = {
   readonly acceptor: MailAcceptor;
-  readonly directory: Pick<RecipientDirectory, 'maySendAs'>;
+  readonly directory: Pick<RecipientDirectory, 'maySendAs' | 'credentialMaySendAs'>;
   readonly limits: SendingLimits;
   readonly signer: Signer;
   /** Null: messages keep their sender as return path. */
@@ -40,8 +40,10 @@ export type SubmissionServices = {
 /** What was handed in. */
 export type Handed = {
   readonly message: SpooledMessage;
-  /** Who logged in; null: nobody, as development mode allows. */
+  /** The account that logged in; null: none, as development mode allows. */
   readonly accountId: AccountId | null;
+  /** In place of an account, the login of a MailCredential. */
+  readonly credentialId: bigint | null;
   readonly facts: TraceFacts;
   /** Accounts here. */
   readonly local: readonly Recipient[];
@@ -78,12 +80,13 @@ export function createSubmission(services: SubmissionServices): Submission {
 }
 
 async function submit(services: SubmissionServices, handed: Handed): Promise<Accepted> {
-  const { message, accountId, facts, local, remote } = handed;
+  const { message, accountId, credentialId, facts, local, remote } = handed;
   const header = await readHeader(message);
-  const author = accountId === null ? null : readAuthor(header);
-  const account = accountId === null ? null : await services.limits.account(accountId);
-  if (accountId !== null && author !== null) await assertAuthor(services, accountId, author);
-  if (account !== null && accountId !== null) await takeRoom(services, accountId, account, handed);
+  const isNobody = accountId === null && credentialId === null;
+  const author = isNobody ? null : readAuthor(header);
+  if (author !== null) await assertAuthor(services, handed, author);
+  const account = await sendingAccount(services, handed, author);
+  if (account !== null) await takeRoom(services, account, handed);
   const deliveries = [...deliveriesOf(local, facts), ...sentCopy(account, handed)];
   if (remote.length === 0) return services.acceptor.accept(message, deliveries, []);
   const outbound = await outboundOf(services, handed, { header, author, account });
@@ -93,26 +96,39 @@ async function submit(services: SubmissionServices, handed: Handed): Promise<Acc
 /** RFC 6409 section 6.1: who is named as author or sender must be who logged in, or somebody that it may be. */
 async function assertAuthor(
   { directory }: SubmissionServices,
-  accountId: AccountId,
+  { accountId, credentialId }: Handed,
   { from, sender }: Author,
 ): Promise<void> {
+  const maySendAs = async (address: string): Promise<boolean> => {
+    if (accountId !== null) return directory.maySendAs(accountId, address);
+    return credentialId !== null && (await directory.credentialMaySendAs(credentialId, address));
+  };
   const named = [
     ...from.map((address) => ({ field: 'From' as const, address })),
     ...(sender === null ? [] : [{ field: 'Sender' as const, address: sender }]),
   ];
   for (const { field, address } of named) {
-    if (!(await directory.maySendAs(accountId, address))) {
+    if (!(await maySendAs(address))) {
       throw new SubmissionRefusal({ kind: 'from-not-allowed', field, address });
     }
   }
 }
 
+function sendingAccount(
+  { limits }: SubmissionServices,
+  { accountId, credentialId }: Handed,
+  author: Author | null,
+): Promise<SendingAccount | null> {
+  if (accountId !== null) return limits.account(accountId);
+  const domain = domainOf(author?.from[0] ?? '');
+  return credentialId === null || domain === null ? Promise.resolve(null) : limits.credential(credentialId, domain);
+}
+
 /** Mail to other systems alone is counted: what stays here harms nobody else. */
 async function takeRoom(
   { limits }: SubmissionServices,
-  accountId: AccountId,
   account: SendingAccount,
-  { local, remote }: Handed,
+  { accountId, local, remote }: Handed,
 ): Promise<void> {
   const most = account.recipientsPerMessage;
   if (most !== null && local.length + remote.length > most) {

@@ -23,6 +23,25 @@ export type LoginAccount = {
   readonly credentials: readonly LoginCredential[];
 };
 
+/**
+ * A login that hands in mail and does nothing else (MailCredential). Its name has no "@", so it is nobody's address; its
+ * passwords are the present one and, for a while, the one before.
+ */
+export type SubmissionLogin = {
+  readonly credentialId: bigint;
+  readonly username: string;
+  readonly passwords: readonly LoginCredential[];
+};
+
+/** With what is kept of each password for one SCRAM mechanism. */
+export type SubmissionScram = Omit<SubmissionLogin, 'passwords'> & {
+  readonly passwords: readonly { readonly id: string; readonly verifier: ScramVerifier }[];
+};
+
+export function isUsername(login: string): boolean {
+  return !login.includes('@');
+}
+
 export type CredentialKey = { readonly accountId: AccountId; readonly id: string };
 
 /** What logging in needs of storage. Every method throws MailError unavailable when it can't be reached. */
@@ -32,6 +51,10 @@ export interface LoginDirectory {
    * there is none, or its resource is gone.
    */
   accountByLogin(login: string): Promise<LoginAccount | null>;
+  /** Case makes no difference. Null: there is none, or it has no password that works. */
+  submissionLogin(username: string): Promise<SubmissionLogin | null>;
+  /** Says that these passwords of submission logins were used at `at`. */
+  noteSubmissionUse(ids: readonly string[], at: Date): Promise<void>;
   /** Says that the credentials were used at `at`. */
   noteUse(keys: readonly CredentialKey[], at: Date): Promise<void>;
   /** Puts another hash of the same password, unless the password was changed since `version`. */
@@ -58,4 +81,6 @@ export interface ScramDirectory {
    * Throws MailError unavailable; any other error says that the keyring doesn't open the row.
    */
   scramByLogin(login: string, mechanism: ScramMechanism): Promise<ScramAccount | ScramNobody>;
+  /** As `LoginDirectory.submissionLogin`. */
+  scramByUsername(username: string, mechanism: ScramMechanism): Promise<SubmissionScram | null>;
 }

@@ -142,6 +142,7 @@ function directoryOf(alice: AccountId, bob: AccountId): RecipientDirectory {
           return address.endsWith('@home.test') ? { kind: 'unknown' } : { kind: 'remote' };
       }
     },
+    credentialMaySendAs: () => Promise.resolve(false),
     expectRecipients: () => undefined,
     findPostmaster: async () => null,
     maySendAs: async (accountId, address) => accountId === alice && address === 'alice@home.test',

@@ -68,6 +68,8 @@ async function settle(session: ImapSession, mechanism: string, { login, outcome 
     session.logger.info({ event: 'auth.fail', login, mechanism, reason: outcome.reason }, 'login refused');
     return refuse(session);
   }
+  // Such a login is for submission alone, and is let in nowhere else; should it be, there is no account to serve.
+  if (outcome.accountId === null) return refuse(session);
   session.authenticate({ accountId: outcome.accountId, address: outcome.address });
   session.logger.info({ event: 'auth.ok', mechanism }, 'logged in');
   return ok('Logged in', { code: 'CAPABILITY', capabilities: capabilities(session) });
