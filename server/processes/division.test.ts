@@ -20,6 +20,7 @@ test('of several, each role is in one kind of process, and only those that serve
   const serving = servingConfig(config, found);
   expect([...supervisor.roles, ...serving.roles].toSorted()).toEqual([...config.roles].toSorted());
   expect(supervisor.roles).not.toContain('imap');
+  expect(serving.roles).toContain('outbound');
   expect(serving.roles).not.toContain('janitor');
   expect(serving).toMatchObject({ processes: 1, httpPort: null, manifestsDirectory: null, drainDelaySeconds: 0 });
   expect(connectionBudget(config)).toBe(4 * 25 + 10);

@@ -3,8 +3,8 @@ import { Secret } from '#shared/config/secret.ts';
 import { dataPaths, type ServerConfig } from '#shared/config/server-config.ts';
 import type { Role } from '#shared/config/settings.ts';
 
-/** Those that take connections; the others' work is done once. */
-const servingRoles: ReadonlySet<Role> = new Set<Role>(['mx', 'submission', 'imap']);
+/** Those that take connections, and who sends: the queue has any number of workers. The others' work is done once. */
+const servingRoles: ReadonlySet<Role> = new Set<Role>(['mx', 'submission', 'imap', 'outbound']);
 
 /** Connections of the supervising process at most: it sweeps, follows manifests and looks whether the database is there. */
 const supervisorPool = 5;

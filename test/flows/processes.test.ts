@@ -4,6 +4,7 @@ import tls from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { LineClient } from '../harness/line-client.ts';
+import { RecordingPeer } from '../outbound/recording-peer.ts';
 import { chosenPorts, startService, type Service, type ServiceOptions } from '../harness/service.ts';
 
 const two = (env: Record<string, string> = {}): ServiceOptions => ({
@@ -71,6 +72,29 @@ test('connections go to all processes, and what one stores every one tells those
   }
   await service.deliver(service.users.alice.address, 'Subject: for all\r\n\r\nbody\r\n');
   for (const client of clients) await client.line(/^\* 1 EXISTS/);
+});
+
+test('those that serve send what is queued', async () => {
+  await using peer = await RecordingPeer.start();
+  const manifests = `
+apiVersion: postrider.dev/v1alpha1
+kind: MailAlias
+metadata: {name: away}
+spec: {address: away@example.test, members: [friend@there.test]}
+---
+apiVersion: postrider.dev/v1alpha1
+kind: MailRoute
+metadata: {name: out}
+spec:
+  targets: [{type: Smarthost, host: 127.0.0.1, port: ${peer.port}, tls: {mode: Disabled}}]
+`;
+  await using service = await startService({ ...two(), manifests });
+  for (let sent = 0; sent < 10; sent++) {
+    await service.deliver('away@example.test', `From: x@there.test\r\nSubject: ${sent}\r\n\r\nbody\r\n`);
+  }
+  await until(() => peer.arrived.get('friend@there.test') === 10);
+  const senders = processesOf(service, 'msg.delivered');
+  expect(senders.size > 0 && [...senders].every((sender) => sender === 1 || sender === 2)).toBe(true);
 });
 
 test('one scrape shows the sum of all processes, and what was counted stays when one dies', async () => {
