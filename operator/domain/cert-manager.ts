@@ -5,6 +5,14 @@ import { managedLabel } from '#operator/foundation/resource-caches.ts';
 
 export type IssuerRef = { readonly name: string; readonly kind: string; readonly group: string };
 
+type CertificateCondition = {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly message?: string;
+  readonly observedGeneration?: number;
+};
+
 export type ManagedCertificate = KubeObject & {
   readonly spec: {
     readonly secretName: string;
@@ -13,13 +21,7 @@ export type ManagedCertificate = KubeObject & {
     readonly privateKey?: { readonly algorithm: string; readonly size: number; readonly rotationPolicy: string };
   };
   readonly status?: {
-    readonly conditions?: readonly {
-      readonly type: string;
-      readonly status: string;
-      readonly reason?: string;
-      readonly message?: string;
-      readonly observedGeneration?: number;
-    }[];
+    readonly conditions?: readonly CertificateCondition[];
     readonly failedIssuanceAttempts?: number;
     readonly lastFailureTime?: string;
   };
@@ -77,25 +79,34 @@ export type Issuance = {
 
 /** What has become of a Certificate. `isIssuerThere`: null where nobody could look. */
 export function judgeIssuance(certificate: ManagedCertificate, isIssuerThere: boolean | null): Issuance {
-  const { conditions = [], failedIssuanceAttempts: failedAttempts = 0, lastFailureTime } = certificate.status ?? {};
-  const of = (type: string) => conditions.find((each) => each.type === type);
-  const ready = of('Ready');
-  const issuing = of('Issuing');
+  const { failedIssuanceAttempts: failedAttempts = 0 } = certificate.status ?? {};
+  const about = { failedAttempts, nextAttempt: nextAttempt(certificate) };
+  const ready = said(certificate, 'Ready');
   const isNow = (ready?.observedGeneration ?? 0) === (certificate.metadata.generation ?? 0);
-  const nextAttempt =
-    failedAttempts > 0 && lastFailureTime !== undefined
-      ? new Date(new Date(lastFailureTime).getTime() + firstWaitMs * 2 ** Math.min(mostDoublings, failedAttempts - 1))
-      : null;
-  const about = { failedAttempts, nextAttempt };
   if (ready?.status === 'True' && isNow) return { condition: null, ...about };
   const { name, kind } = certificate.spec.issuerRef;
   if (isIssuerThere === false) return { condition: report('IssuerNotFound', `there is no ${kind} ${name}`), ...about };
+  const told = said(certificate, 'Issuing')?.message ?? ready?.message;
   if (failedAttempts > 0) {
-    const message = `${failedAttempts} ${failedAttempts === 1 ? 'attempt' : 'attempts'} failed: ${issuing?.message ?? ready?.message ?? ''}`;
-    return { condition: report('IssuanceFailed', message), ...about };
+    const count = failedAttempts === 1 ? '1 attempt' : `${failedAttempts} attempts`;
+    return {
+      condition: report('IssuanceFailed', `${count} failed: ${told ?? 'cert-manager does not say why'}`),
+      ...about,
+    };
   }
-  const told = issuing?.message ?? ready?.message ?? 'cert-manager has not taken it up yet';
-  return { condition: report('Issuing', `waiting for cert-manager: ${told}`), ...about };
+  const message = `waiting for cert-manager: ${told ?? 'it has not taken it up yet'}`;
+  return { condition: report('Issuing', message), ...about };
+}
+
+function said({ status }: ManagedCertificate, type: string): CertificateCondition | undefined {
+  return status?.conditions?.find((each) => each.type === type);
+}
+
+function nextAttempt({ status }: ManagedCertificate): Date | null {
+  const { failedIssuanceAttempts = 0, lastFailureTime } = status ?? {};
+  if (failedIssuanceAttempts === 0 || lastFailureTime === undefined) return null;
+  const waitMs = firstWaitMs * 2 ** Math.min(mostDoublings, failedIssuanceAttempts - 1);
+  return new Date(new Date(lastFailureTime).getTime() + waitMs);
 }
 
 function report(reason: string, message: string): ConditionReport {

@@ -22,7 +22,7 @@ import {
 } from './cert-manager.ts';
 import { judgeCertificate, namesOf, type CheckedCertificate } from './certificate-policy.ts';
 import type { CertificateSubject } from './certificate-subject.ts';
-import type { OptionalKind } from './optional-kind.ts';
+import type { OptionalKind, Presence } from './optional-kind.ts';
 
 export type SourceOptions = {
   readonly client: KubeClient;
@@ -41,6 +41,20 @@ export type Obtained = {
   readonly secretName: string;
   readonly failedAttempts?: number;
   readonly nextAttempt?: Date | null;
+};
+
+const notServed: Readonly<
+  Record<Exclude<Presence, 'served' | 'starting'>, { readonly reason: string; readonly message: string }>
+> = {
+  missing: {
+    reason: 'CertManagerNotInstalled',
+    message: 'spec.tls.mode is CertManager, but the cluster has no cert-manager',
+  },
+  off: { reason: 'CertManagerOff', message: 'the operator is told not to use cert-manager (CERT_MANAGER)' },
+  unreadable: {
+    reason: 'CertManagerUnreadable',
+    message: 'the operator can’t read Certificates; its role has to allow it',
+  },
 };
 
 const dayMs = 24 * 3600 * 1000;
@@ -69,25 +83,22 @@ export async function fromSecret(
   return { source: 'secret', certificate, condition: good(certificate, isEndingSoon), secretName: name };
 }
 
+/** `starting`: it is not known yet whether the cluster has cert-manager. */
 export async function fromCertManager(
   options: SourceOptions,
   subject: CertificateSubject,
   issuerRef: IssuerRef,
-): Promise<Obtained> {
+): Promise<Obtained | 'starting'> {
   const { object } = subject;
   const secretName = certificateNames(object).secret;
   const problem = (condition: ConditionReport, more: Partial<Obtained> = {}): Obtained => {
     return { source: 'cert-manager', certificate: null, condition, secretName, ...more };
   };
   const { presence } = options.certificates;
+  if (presence === 'starting') return 'starting';
   if (presence !== 'served') {
-    const message =
-      presence === 'missing'
-        ? 'spec.tls.mode is CertManager, but the cluster has no cert-manager'
-        : 'the operator can’t read Certificates; its role has to allow it';
-    return problem(
-      report('False', presence === 'missing' ? 'CertManagerNotInstalled' : 'CertManagerUnreadable', message),
-    );
+    const { reason, message } = notServed[presence];
+    return problem(report('False', reason, message));
   }
   const wanted = wantedCertificate(object, subject.hosts, issuerRef);
   const asked = await putCertificateRequest(options, subject, wanted);

@@ -12,8 +12,6 @@ import {
   type CertificateMaterial,
 } from '#shared/directory/certificates.ts';
 import { assertEpoch } from '#shared/reconcile/leader-epoch.ts';
-import type { MailDomain } from '#operator/api/mail-domain.ts';
-import type { MailServer } from '#operator/api/mail-server.ts';
 import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
 import type { ReconcileResult } from '#operator/kube/controller.ts';
 import type { ConditionReport } from '#operator/status/condition.ts';
@@ -34,6 +32,7 @@ import type { OptionalKind } from './optional-kind.ts';
 
 /** Ends are days away, and changes of Secrets are heard of. */
 const everyMs = 3600_000;
+const startingMs = 300;
 /** A kind that the cluster gets is noticed after so long; so is a right that the operator gets. */
 const troubledEveryMs = 15_000;
 
@@ -78,12 +77,13 @@ export class Certificates {
       return;
     }
     const obtained = await this.#obtain(subject);
+    if (obtained === 'starting') return { afterMs: startingMs };
     if (obtained.certificate) await this.#put(subject, obtained.source, obtained.certificate);
     this.#report(subject, obtained);
     return { afterMs: obtained.condition.status === 'True' ? everyMs : troubledEveryMs };
   }
 
-  async #obtain(subject: CertificateSubject): Promise<Obtained> {
+  async #obtain(subject: CertificateSubject): Promise<Obtained | 'starting'> {
     const { client, resources, namespace, clock } = this.#foundation;
     const options: SourceOptions = { client, caches: resources, certificates: this.#kind, namespace, clock };
     switch (subject.wish.mode) {
@@ -168,7 +168,7 @@ export class Certificates {
       const labels = { kind: object.kind, resource_namespace: namespace, name };
       metrics.certificateExpiry.set(labels, certificate.notAfter.getTime() / 1000);
     }
-    const before = (object as MailServer | MailDomain).status?.tls;
+    const before = object.status?.tls;
     board.report(object, 'tls', {
       generation: object.metadata.generation ?? 0,
       conditions: [found.condition],

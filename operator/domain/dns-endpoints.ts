@@ -1,11 +1,12 @@
 /** Records as DNSEndpoints of external-dns, which writes them into the zone with the cluster's credentials. */
 import { isDeepStrictEqual } from 'node:util';
+import { unreachable } from '#shared/base/unreachable.ts';
 import { isForbidden, isInvalid, isNotFound } from '#operator/kube/kube-error.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { refOf, type KubeObject, type ResourceType, type Writable } from '#operator/kube/resource.ts';
 import type { ConditionReport } from '#operator/status/condition.ts';
 import { managedLabel } from '#operator/foundation/resource-caches.ts';
-import type { OptionalKind } from './optional-kind.ts';
+import type { OptionalKind, Presence } from './optional-kind.ts';
 import type { WantedRecord } from './wanted-records.ts';
 
 type Endpoint = {
@@ -52,6 +53,8 @@ export type Publication = {
 
 export type Published =
   | { readonly kind: 'not-wanted' }
+  /** It is not known yet whether the cluster has the kind. */
+  | { readonly kind: 'starting' }
   /** `isObserved`: external-dns has taken it up. */
   | { readonly kind: 'published'; readonly isObserved: boolean }
   | { readonly kind: 'refused'; readonly condition: ConditionReport };
@@ -74,7 +77,9 @@ export class DnsPublisher {
       if (known && isOwnedBy(known, uid)) await this.#client.delete(dnsEndpoints, at, { uid: known.metadata.uid });
       return { kind: 'not-wanted' };
     }
-    if (this.#kind.presence !== 'served') return notServed(this.#kind.presence);
+    const { presence } = this.#kind;
+    if (presence === 'starting') return { kind: 'starting' };
+    if (presence !== 'served') return notServed(presence);
     if (known && isOwnedBy(known, uid) && isDeepStrictEqual(known.spec.endpoints, endpoints)) {
       return { kind: 'published', isObserved: known.status?.observedGeneration === known.metadata.generation };
     }
@@ -131,13 +136,20 @@ function endpointObject(
   };
 }
 
-function notServed(presence: 'missing' | 'unreadable'): Published {
-  return presence === 'missing'
-    ? refused(
+function notServed(presence: Exclude<Presence, 'served' | 'starting'>): Published {
+  switch (presence) {
+    case 'missing':
+      return refused(
         'DNSEndpointCRDMissing',
         'spec.dns.publish asks for a DNSEndpoint, but the cluster does not have that kind; install the CRD of external-dns',
-      )
-    : refused('DNSEndpointUnreadable', 'the operator can’t read DNSEndpoints; its role has to allow it');
+      );
+    case 'off':
+      return refused('DNSEndpointOff', 'the operator is told not to write DNSEndpoints (EXTERNAL_DNS)');
+    case 'unreadable':
+      return refused('DNSEndpointUnreadable', 'the operator can’t read DNSEndpoints; its role has to allow it');
+    default:
+      return unreachable(presence);
+  }
 }
 
 function refused(reason: string, message: string): Published {

@@ -29,7 +29,9 @@ export async function openDomainControllers(foundation: OperatorFoundation): Pro
 async function openDns(foundation: OperatorFoundation, stack: AsyncDisposableStack): Promise<void> {
   const { config, client, resources } = foundation;
   const namespaces = config.watchedNamespaces;
-  const endpoints = stack.use(new OptionalKind(dnsEndpoints, labelSelector, { ...foundation, namespaces }));
+  const endpoints = stack.use(
+    new OptionalKind(dnsEndpoints, labelSelector, { ...foundation, namespaces, isEnabled: config.externalDns }),
+  );
   const publisher = new DnsPublisher(client, endpoints);
   const dns = new DomainDns({ foundation, look: await lookOptions(foundation), publisher });
   const controller = openController(foundation, stack, {
@@ -67,7 +69,9 @@ async function openDns(foundation: OperatorFoundation, stack: AsyncDisposableSta
 function openCertificates(foundation: OperatorFoundation, stack: AsyncDisposableStack): void {
   const { config, resources } = foundation;
   const namespaces = config.watchedNamespaces;
-  const kind = stack.use(new OptionalKind(managedCertificates, labelSelector, { ...foundation, namespaces }));
+  const kind = stack.use(
+    new OptionalKind(managedCertificates, labelSelector, { ...foundation, namespaces, isEnabled: config.certManager }),
+  );
   const certificates = new Certificates(foundation, kind);
   const controller = openController(foundation, stack, {
     name: 'certificate',

@@ -39,6 +39,7 @@ type DnsFacts = {
 
 /** How often keys are looked after though nothing happens: their times are hours and more. */
 const keysEveryMs = 10 * 60_000;
+const startingMs = 300;
 /** A kind that the cluster gets, or a right that the operator gets, is noticed after so long. */
 const refusedEveryMs = 15_000;
 const defaultVerifySeconds = 3600;
@@ -96,6 +97,7 @@ export class DomainDns {
       isWanted: state.row !== null && state.spec.dns?.publish === 'DNSEndpoint',
       endpoints: endpointsOf(state.wanted, (at) => isProved(state, at)),
     });
+    if (published.kind === 'starting') return { afterMs: startingMs };
     this.#report(state, { ...facts, condition: withPublication(facts.condition, published) });
     const longestMs = published.kind === 'refused' ? refusedEveryMs : keysEveryMs;
     return { afterMs: Math.max(1_000, Math.min(waitMs(facts), longestMs)) };
@@ -158,7 +160,7 @@ export class DomainDns {
     texts: readonly string[],
   ): Promise<void> {
     const { database, logger } = this.#options.foundation;
-    const [domain] = [...needs.challenges.keys()].filter((name) => challengeName(name) === record.name);
+    const domain = [...needs.challenges.keys()].find((name) => challengeName(name) === record.name);
     if (domain === undefined) return;
     const others = (claimants.get(domain) ?? []).filter((other) => other !== namespace);
     const outdated = others.filter((other) => !texts.includes(challengeToken(serverUid, { namespace: other, domain })));

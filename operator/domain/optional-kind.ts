@@ -8,6 +8,8 @@ import type { KubeObject, ResourceType } from '#operator/kube/resource.ts';
 
 export type OptionalKindOptions = {
   readonly client: KubeClient;
+  /** False: the configuration says not to look. */
+  readonly isEnabled: boolean;
   /** Those watched; empty: all. */
   readonly namespaces: readonly string[];
   readonly logger: Logger;
@@ -15,24 +17,35 @@ export type OptionalKindOptions = {
   readonly clock: Clock;
 };
 
-/** `unreadable`: nothing could be learnt yet, or the operator has no right to it. */
-export type Presence = 'served' | 'missing' | 'unreadable';
+/** `starting`: nothing was learnt yet. `unreadable`: the operator has no right to it. `off`: nobody looks. */
+export type Presence = 'served' | 'missing' | 'starting' | 'unreadable' | 'off';
+
+/** What was not to be had for so long is not to be had. */
+const startMs = 5_000;
 
 export class OptionalKind<T extends KubeObject> implements AsyncDisposable {
   readonly type: ResourceType<T>;
   readonly #informers: readonly Informer<T>[];
+  readonly #clock: Clock;
+  readonly #sinceMs: number;
 
   /** Objects with the label `managedLabel` alone: others' are none of our business. */
   constructor(type: ResourceType<T>, labelSelector: string, options: OptionalKindOptions) {
     this.type = type;
-    const { namespaces } = options;
+    const { namespaces, isEnabled, clock } = options;
+    this.#clock = clock;
+    this.#sinceMs = clock.monotonicMs();
     const within = namespaces.length === 0 ? [{}] : namespaces.map((namespace) => ({ namespace }));
-    this.#informers = within.map((where) => Informer.open({ ...options, type, labelSelector, ...where }));
+    this.#informers = (isEnabled ? within : []).map((where) => {
+      return Informer.open({ ...options, type, labelSelector, ...where });
+    });
   }
 
   get presence(): Presence {
+    if (this.#informers.length === 0) return 'off';
     if (this.#informers.some(({ isServed }) => !isServed)) return 'missing';
-    return this.#informers.every(({ isSynced }) => isSynced) ? 'served' : 'unreadable';
+    if (this.#informers.every(({ isSynced }) => isSynced)) return 'served';
+    return this.#clock.monotonicMs() - this.#sinceMs < startMs ? 'starting' : 'unreadable';
   }
 
   get(namespace: string, name: string): T | undefined {

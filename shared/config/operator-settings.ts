@@ -10,6 +10,7 @@ import {
   optionalType,
   pathType,
   portType,
+  switchType,
   textType,
   wordsType,
 } from './value-type.ts';
@@ -88,6 +89,20 @@ export const operatorSettings = {
     type: durationType(1, 86_400),
     standard: '5m',
     help: 'How often all resources are compared with all rows though nothing was heard of a change.',
+  }),
+  certManager: setting({
+    names: ['CERT_MANAGER'],
+    group: 'Kubernetes',
+    type: switchType,
+    standard: 'true',
+    help: 'Looks for the Certificates of cert-manager, which the role must allow. Where the cluster has no such kind, it is looked for again from time to time.',
+  }),
+  externalDns: setting({
+    names: ['EXTERNAL_DNS'],
+    group: 'Kubernetes',
+    type: switchType,
+    standard: 'true',
+    help: 'The same for the DNSEndpoints of external-dns.',
   }),
   dnsServers: setting({
     names: ['DNS_SERVERS'],

@@ -128,14 +128,14 @@ export function statusWhen(
   name: string,
   isSo: (status: NonNullable<MailDomain['status']>) => boolean,
 ): Promise<NonNullable<MailDomain['status']>> {
-  return whenOf(client, mailDomains, name, isSo) as Promise<NonNullable<MailDomain['status']>>;
+  return whenOf(client, mailDomains, name, isSo);
 }
 
 export function serverStatusWhen(
   client: KubeClient,
   isSo: (status: NonNullable<MailServer['status']>) => boolean,
 ): Promise<NonNullable<MailServer['status']>> {
-  return whenOf(client, mailServers, 'default', isSo) as Promise<NonNullable<MailServer['status']>>;
+  return whenOf(client, mailServers, 'default', isSo);
 }
 
 async function whenOf<T extends MailDomain | MailServer>(
