@@ -1,4 +1,5 @@
 /** The KubeClient that speaks HTTP. */
+import type { IncomingMessage } from 'node:http';
 import type { Clock } from '#shared/base/clock.ts';
 import type { KubeMetrics } from '#shared/observe/kube-metrics.ts';
 import type { Logger } from '#shared/observe/logger.ts';
@@ -231,7 +232,7 @@ class HttpKubeClient implements KubeClient {
     const what = `watch ${type.plural}`;
     const accept = metadataOnly ? acceptMetadata('PartialObjectMetadata') : undefined;
     const request = await this.#requestOf({ method: 'GET', path, headers: {}, ...(signal && { signal }) }, accept);
-    const body = await this.#openWatch(request, what);
+    const body = await this.#openWatch(request, what, Math.min(attemptMs, idleMs));
     const identity = { apiVersion: apiVersionOf(type), kind: type.kind };
     for await (const event of watchEvents(body, { idleMs, what, ...(signal && { signal }) })) {
       const object = event.object as T;
@@ -250,14 +251,15 @@ class HttpKubeClient implements KubeClient {
     }
   }
 
-  async #openWatch(request: HttpRequest, what: string) {
+  async #openWatch(request: HttpRequest, what: string, withinMs: number): Promise<IncomingMessage> {
     try {
-      const body = await this.#transport.open(request, attemptMs);
-      const status = body.statusCode ?? 0;
-      this.#count(request, `${status}`);
-      if (status === 200) return body;
-      const text = (await body.setEncoding('utf8').toArray()).join('').slice(0, 10_000);
-      const error = kubeErrorOf(status, text, headerOf(body.headers['retry-after']), what);
+      const answer = await this.#transport.open(request, withinMs);
+      if (!('status' in answer)) {
+        this.#count(request, '200');
+        return answer;
+      }
+      this.#count(request, `${answer.status}`);
+      const error = kubeErrorOf(answer.status, answer.body, headerOf(answer.headers['retry-after']), what);
       if (isUnauthorized(error)) this.#authorization.forget();
       throw error;
     } catch (error) {

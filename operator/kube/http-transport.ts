@@ -57,49 +57,35 @@ export class HttpTransport {
 
   /** The whole answer, whatever its status. Fails with a KubeError of status 0 when there is none within `withinMs`. */
   async exchange(request: HttpRequest, withinMs: number): Promise<HttpAnswer> {
-    const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
-    const outgoing = this.#send(request, this.#requests);
-    const tooLate = (): void => {
-      outgoing.destroy(new KubeError({ status: 0, reason: 'Timeout', message: `no answer within ${withinMs} ms` }));
-    };
-    const timer = setTimeout(tooLate, withinMs);
-    outgoing.once('error', reject);
-    outgoing.once('response', (incoming) => {
-      const chunks: Buffer[] = [];
-      let byteCount = 0;
-      incoming.on('data', (chunk: Buffer) => {
-        byteCount += chunk.length;
-        if (byteCount <= maxAnswerBytes) chunks.push(chunk);
-        else incoming.destroy(new Error(`an answer of more than ${maxAnswerBytes} bytes`));
-      });
-      incoming.once('error', reject);
-      incoming.once('end', () => {
-        resolve({
-          status: incoming.statusCode ?? 0,
-          headers: incoming.headers,
-          body: Buffer.concat(chunks).toString('utf8'),
-        });
-      });
-    });
-    try {
-      return await promise;
-    } catch (error) {
-      throw this.#faultOf(error, request);
-    } finally {
-      clearTimeout(timer);
-    }
+    return await this.#within(request, this.#requests, withinMs, readAnswer);
   }
 
-  /** The answer as it comes. The caller destroys it, or reads it to its end. */
-  async open(request: HttpRequest, withinMs: number): Promise<http.IncomingMessage> {
-    const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
-    const outgoing = this.#send(request, this.#watches);
-    const tooLate = (): void => {
-      outgoing.destroy(new KubeError({ status: 0, reason: 'Timeout', message: `no answer within ${withinMs} ms` }));
-    };
-    const timer = setTimeout(tooLate, withinMs);
+  /**
+   * The answer as it comes, when it is a 200: the caller destroys it, or reads it to its end. Another answer is given
+   * as a whole. Either must have begun, and the whole one must be there, within `withinMs`.
+   */
+  async open(request: HttpRequest, withinMs: number): Promise<http.IncomingMessage | HttpAnswer> {
+    return await this.#within<http.IncomingMessage | HttpAnswer>(request, this.#watches, withinMs, (incoming) =>
+      incoming.statusCode === 200 ? incoming : readAnswer(incoming),
+    );
+  }
+
+  async #within<T>(
+    request: HttpRequest,
+    agent: http.Agent,
+    withinMs: number,
+    take: (incoming: http.IncomingMessage) => T | Promise<T>,
+  ): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const outgoing = this.#send(request, agent);
+    const timer = setTimeout(() => {
+      reject(new KubeError({ status: 0, reason: 'Timeout', message: `no answer within ${withinMs} ms` }));
+      outgoing.destroy();
+    }, withinMs);
     outgoing.once('error', reject);
-    outgoing.once('response', resolve);
+    outgoing.once('response', (incoming) => {
+      Promise.resolve(take(incoming)).then(resolve, reject);
+    });
     try {
       return await promise;
     } catch (error) {
@@ -141,6 +127,25 @@ export class HttpTransport {
     this.#requests.destroy();
     this.#watches.destroy();
   }
+}
+
+function readAnswer(incoming: http.IncomingMessage): Promise<HttpAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
+  const chunks: Buffer[] = [];
+  let byteCount = 0;
+  incoming.on('data', (chunk: Buffer) => {
+    byteCount += chunk.length;
+    if (byteCount <= maxAnswerBytes) chunks.push(chunk);
+    else incoming.destroy(new Error(`an answer of more than ${maxAnswerBytes} bytes`));
+  });
+  incoming.once('error', reject);
+  incoming.once('end', () => {
+    const { statusCode: status = 0, headers } = incoming;
+    resolve({ status, headers, body: Buffer.concat(chunks).toString('utf8') });
+  });
+  // A request that is destroyed does not always tell its answer why.
+  incoming.once('close', () => reject(new Error('the answer was cut')));
+  return promise;
 }
 
 /** A KubeError of status 0: `ConnectionRefused` (nothing was sent), `Timeout`, `Idle`, or `Unreachable`. */

@@ -174,8 +174,11 @@ export class Informer<T extends KubeObject = KubeObject> implements AsyncDisposa
       this.#gone('the API server does not know this kind');
       return this.#missingBackoff.next();
     }
-    this.#gone((error as Error).message);
-    this.#logger.warn({ event: 'kube.informer.list.failed', err: error });
+    const { message } = error as Error;
+    // A right that is missing stays missing: said once, not with every try.
+    const level = this.#away?.reason === message ? 'debug' : 'warn';
+    this.#gone(message);
+    this.#logger[level]({ event: 'kube.informer.list.failed', err: error });
     return this.#listBackoff.next();
   }
 

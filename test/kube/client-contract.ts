@@ -147,6 +147,15 @@ export function clientContract(server: () => ServerUnderTest): void {
     expect(await failureOf(aborted)).toMatchObject({ name: 'TimeoutError' });
   });
 
+  test('an answer that stops in the middle is given up at the deadline', async () => {
+    await using bed = await TestBed.open(server());
+    bed.proxy.rule(() => ({ kind: 'stall' }));
+    const failure = await failureOf(bed.client.get(things, bed.at('any'), { deadlineMs: 300 }));
+    expect(failure).toMatchObject({ name: 'KubeError', status: 0, reason: 'Timeout' });
+    const watch = bed.client.watch(things, { namespace: bed.namespace, resourceVersion: '1', idleMs: 300 });
+    expect(await failureOf(readAll(watch))).toMatchObject({ name: 'KubeError', status: 0 });
+  });
+
   test('when everything fails, what is asked again is bounded', async () => {
     await using bed = await TestBed.open(server());
     bed.proxy.rule(() => answer(500));

@@ -8,11 +8,12 @@ export type Seen = { readonly method: string; readonly path: string; readonly is
 
 /**
  * `answer`: without asking the server. `hang`: never answered. `cut`: the connection is cut at once. `cutAfter`: the
- * server is asked, and the connection cut instead of its answer. `delay`: handed on after so many milliseconds.
+ * server is asked, and the connection cut instead of its answer. `stall`: half of an answer comes, and then nothing.
+ * `delay`: handed on after so many milliseconds.
  */
 export type Fault =
   | { readonly kind: 'answer'; readonly status: number; readonly body?: unknown; readonly retryAfter?: number }
-  | { readonly kind: 'hang' | 'cut' | 'cutAfter' }
+  | { readonly kind: 'hang' | 'cut' | 'cutAfter' | 'stall' }
   | { readonly kind: 'delay'; readonly ms: number };
 
 /** What becomes of the watches that are open now. Those that are opened afterwards are whole. */
@@ -54,6 +55,10 @@ export async function startFaultProxy(target: KubeAccess): Promise<FaultProxy> {
         return;
       case 'cut':
         request.socket.destroy();
+        return;
+      case 'stall':
+        response.writeHead(what.isWatch ? 500 : 200, { 'content-type': 'application/json', 'content-length': '100' });
+        response.write('{"kind":');
         return;
       case 'answer':
         request.resume();
