@@ -3,7 +3,7 @@ NODE := ./node_modules/.bin/node
 BIN := ./node_modules/.bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-compare profile images envtest
+.PHONY: help run test check format bench bench-operator bench-compare profile images envtest
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ images: node_modules/.package-lock.json ## Build the images with docker, podman 
 
 bench: node_modules/.package-lock.json ## Measure us beside Postfix and Dovecot; ROW=name takes some rows, QUICK=1 is a look
 	@$(NODE) test/bench/run-bench.ts
+
+bench-operator: node_modules/.package-lock.json ## Measure the operator before a real API server; MAILBOXES=1000 is a look
+	@$(NODE) test/bench-operator/run-bench-operator.ts
 
 bench-compare: node_modules/.package-lock.json ## Compare two result files: A=file B=file
 	@$(NODE) test/bench/run-compare.ts $(A) $(B)

@@ -1,5 +1,4 @@
 /** An operator in this process on a real API server and a real database, and what tests ask of them. */
-import { vi } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { systemClock } from '#shared/base/clock.ts';
 import { loadOperatorConfig } from '#shared/config/operator-config.ts';
@@ -12,6 +11,7 @@ import { isNotFound } from '#operator/kube/kube-error.ts';
 import type { KubeAccess } from '#operator/kube/kube-access.ts';
 import type { KubeObject, ResourceType, Writable } from '#operator/kube/resource.ts';
 import { findCondition, type Condition, type ResourceStatus } from '#operator/status/condition.ts';
+import { until } from './until.ts';
 
 export type OperatorSettings = {
   readonly access: KubeAccess;
@@ -95,15 +95,13 @@ export class Cluster {
   }
 
   /** Of the installation, once the operator has made it. */
-  keyring(): Promise<string> {
-    return vi.waitFor(
-      async () => {
-        const text = (await this.secret('postrider-keyring'))?.['keyring'];
-        if (text === undefined) throw new Error('there is no keyring yet');
-        return text;
-      },
-      { timeout: 20_000, interval: 50 },
-    );
+  async keyring(): Promise<string> {
+    let text: string | undefined;
+    await until(async () => {
+      text = (await this.secret('postrider-keyring'))?.['keyring'];
+      return text !== undefined;
+    }, 20_000);
+    return text ?? '';
   }
 
   async secret(name: string, namespace = 'default'): Promise<Readonly<Record<string, string>> | null> {
