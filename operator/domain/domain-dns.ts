@@ -37,7 +37,7 @@ type DnsFacts = {
   readonly servers: readonly string[];
 };
 
-/** How often keys are looked after though nothing happens: their times are hours and more. */
+/** How often keys are looked after though nothing happens: their times are hours and more, but in tests. */
 const keysEveryMs = 10 * 60_000;
 const startingMs = 300;
 /** A kind that the cluster gets, or a right that the operator gets, is noticed after so long. */
@@ -86,6 +86,8 @@ export class DomainDns {
       return schedule ? dueInMs(schedule, clock.now(), every) : keysEveryMs;
     };
     if (!facts?.schedule || !isFor(facts.records, state.wanted) || waitMs(facts) === 0) {
+      // Keys are told of at once: name servers that don't answer hold up a look for many seconds.
+      this.#report(state, facts ?? notLooked(state));
       const look = await this.#look(state, signal);
       if (look && (await this.#note(state, look))) state = (await gather()) ?? state;
       facts = this.#judge(state, look, known);
@@ -99,7 +101,7 @@ export class DomainDns {
     });
     if (published.kind === 'starting') return { afterMs: startingMs };
     this.#report(state, { ...facts, condition: withPublication(facts.condition, published) });
-    const longestMs = published.kind === 'refused' ? refusedEveryMs : keysEveryMs;
+    const longestMs = published.kind === 'refused' ? refusedEveryMs : keysMs(state);
     return { afterMs: Math.max(1_000, Math.min(waitMs(facts), longestMs)) };
   }
 
@@ -234,6 +236,12 @@ function count(states: readonly string[], all: readonly { readonly state: string
   return new Map(states.map((state) => [state, all.filter((each) => each.state === state).length]));
 }
 
+/** Often enough to see the shortest of its times pass. */
+function keysMs({ spec }: DomainState): number {
+  const { interval, overlap } = spec.dkim.rotation;
+  return Math.min(keysEveryMs, (Math.min(interval ?? overlap, overlap) * 1000) / 4);
+}
+
 function everySeconds({ spec }: DomainState): number {
   return spec.dns?.verifyInterval ?? defaultVerifySeconds;
 }
@@ -249,6 +257,12 @@ function challengeStatus({ namespace, spec, serverUid, needsInput }: DomainState
   const looked = records.find((record) => record.name === name)?.state;
   const open = looked === undefined || looked === 'Unknown' ? 'Unknown' : 'Missing';
   return { name, value: challengeToken(serverUid, { namespace, domain }), state: claim === 'Open' ? open : claim };
+}
+
+function notLooked({ wanted }: DomainState): DnsFacts {
+  const message = 'the name servers are being asked';
+  const condition = { type: 'DNSReady', status: 'Unknown', reason: 'Looking', message } as const;
+  return { condition, records: recordStatuses(wanted, null), schedule: null, servers: [] };
 }
 
 /** What was found out before this process began. */
