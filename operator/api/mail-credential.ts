@@ -31,8 +31,6 @@ export type MailCredentialSpec = {
      * server's own limit holds.
      */
     readonly messagesPerDay?: number;
-    /** Recipients in a day to whom nothing was sent before, with this login. Without it the server's own limit holds. */
-    readonly newRecipientsPerDay?: number;
   };
 };
 

@@ -183,6 +183,13 @@ export interface ChangeFeed {
   subscribe(accountId: AccountId, heard: (hint: ChangeHint) => void): Disposable;
 }
 
+/** What a domain asks of mail that comes in for it. */
+export type InboundPolicy = {
+  /** Null: no less than the server's own limit. */
+  readonly maxMessageBytes: number | null;
+  readonly requiresTls: boolean;
+};
+
 /** What became of a recipient's address. */
 export type RecipientVerdict =
   /** Accounts, each once (aliases may name several). `address` is the account's own, for Delivered-To. */
@@ -191,6 +198,8 @@ export type RecipientVerdict =
       readonly accounts: readonly { readonly accountId: AccountId; readonly address: string }[];
       /** Addresses elsewhere that the alias names, each once. With none, there is an account. */
       readonly forwards: readonly string[];
+      /** Of the address's domain; not there: it asks nothing. */
+      readonly policy?: InboundPolicy;
     }
   /** The domain is ours, the address is not. */
   | { readonly kind: 'unknown' }

@@ -3,7 +3,7 @@ import type { SMTPServerAddress, SMTPServerSession } from 'smtp-server';
 import type { Clock } from '#shared/base/clock.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import { formatAddress, parseAddress } from '#shared/text/address.ts';
-import type { RecipientDirectory, RecipientVerdict } from '#server/mail/ports.ts';
+import type { InboundPolicy, RecipientDirectory, RecipientVerdict } from '#server/mail/ports.ts';
 import {
   mailOptionNames,
   mailOptions,
@@ -13,7 +13,7 @@ import {
 } from '#server/submission/mail-options.ts';
 import { SubmissionRefusal } from '#server/submission/submission-fault.ts';
 import type { InboundReports } from '#server/bounce/inbound-reports.ts';
-import { recipientReply, replies, SmtpRefusal } from './fault-to-reply.ts';
+import { recipientReply, replies, SmtpRefusal, tooBigReply } from './fault-to-reply.ts';
 import type { SmtpOptions } from './smtp-options.ts';
 import { readAddress, transactionOf, userOf, type SmtpUser } from './transaction.ts';
 
@@ -89,6 +89,7 @@ export class EnvelopeRules {
         ) {
           throw new SmtpRefusal(replies.tooManyRecipients);
         }
+        if (verdict.policy) this.#enforce(verdict.policy, session);
         transaction.add(address, verdict.accounts, verdict.forwards);
         if (asked.notify?.includes('success') === true) transaction.receipts.push({ address, ...asked });
         return;
@@ -102,6 +103,16 @@ export class EnvelopeRules {
       default:
         throw new SmtpRefusal(recipientReply(verdict));
     }
+  }
+
+  /** What is handed in by our users comes over TLS wherever it may, which is not this domain's to say. */
+  #enforce({ maxMessageBytes, requiresTls }: InboundPolicy, session: SMTPServerSession): void {
+    const transaction = transactionOf(session);
+    const isInbound = this.#options.kind !== 'submission' && userOf(session) === null;
+    if (requiresTls && isInbound && !session.secure) throw new SmtpRefusal(replies.startTlsFirst);
+    if (maxMessageBytes === null) return;
+    if (transaction.declaredBytes > maxMessageBytes) throw new SmtpRefusal(tooBigReply(maxMessageBytes));
+    transaction.maxMessageBytes = Math.min(transaction.maxMessageBytes ?? maxMessageBytes, maxMessageBytes);
   }
 
   /** Submission's extensions are announced where mail is handed in. */

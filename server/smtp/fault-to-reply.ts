@@ -80,6 +80,11 @@ export function recipientReply(verdict: Exclude<RecipientVerdict, { kind: 'remot
   }
 }
 
+/** A recipient's domain takes no message of that size. */
+export function tooBigReply(limitBytes: number): Reply {
+  return { code: 552, status: '5.3.4', text: `Message is larger than ${limitBytes} bytes` };
+}
+
 export function contentReply(reason: Extract<ContentVerdict, { kind: 'refuse' }>['reason']): Reply {
   switch (reason) {
     case 'bare-line-ending':
@@ -102,7 +107,7 @@ export function faultReply(fault: MailFault): Reply {
     case 'over-quota':
       return { code: 452, status: '4.2.2', text: 'Mailbox is full' };
     case 'too-big':
-      return { code: 552, status: '5.3.4', text: `Message is larger than ${fault.limitBytes} bytes` };
+      return tooBigReply(fault.limitBytes);
     case 'limit':
       return { code: 452, status: '4.2.0', text: 'Mailbox can take no more messages' };
     case 'not-permitted':

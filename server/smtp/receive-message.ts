@@ -63,7 +63,8 @@ export async function receiveMessage(
   if (options.normaliseLineEndings) filters.push(new LineNormaliser());
   const header = isSubmission ? submissionHeader(id, options, clock) : null;
   if (header !== null) filters.push(header);
-  await using spool = spools.createSpool(options.maxMessageBytes + (isSubmission ? maxAddedHeaderBytes : 0));
+  const most = Math.min(options.maxMessageBytes, transaction.maxMessageBytes ?? options.maxMessageBytes);
+  await using spool = spools.createSpool(most + (isSubmission ? maxAddedHeaderBytes : 0));
   await readInto(stream, filters, spool);
   const endedAt = clock.monotonicMs();
   const listener = options.name;

@@ -29,6 +29,8 @@ export class Transaction {
   readonly receipts: NewRecipient[] = [];
   options: MailOptions = noMailOptions;
   readonly #accountIds = new Set<AccountId>();
+  /** The least that a recipient's domain takes; null: none asks for less than the server does. */
+  maxMessageBytes: number | null = null;
   /** Bytes that MAIL declared with SIZE, 0 where it didn't. */
   declaredBytes = 0;
 

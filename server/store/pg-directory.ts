@@ -16,8 +16,9 @@ export function createPgDirectory(database: PostgresDatabase): RecipientDirector
     async resolveRecipient(text, declaredBytes) {
       const address = parseAddress(text);
       if (!address) return { kind: 'unknown' };
-      const { facts, accounts } = await recipients.read(canonicalAddress(address));
-      return recipientVerdict(resolveRecipient(address, facts), accounts, declaredBytes);
+      const { facts, accounts, policy } = await recipients.read(canonicalAddress(address));
+      const verdict = recipientVerdict(resolveRecipient(address, facts), accounts, declaredBytes);
+      return verdict.kind === 'local' && policy !== null ? { ...verdict, policy } : verdict;
     },
     expectRecipients(texts) {
       const addresses = texts.map(parseAddress).filter((address) => address !== null);

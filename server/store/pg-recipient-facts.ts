@@ -5,12 +5,15 @@ import { maxAliasDepth } from '#shared/directory/resolve-recipient.ts';
 import type { AddressFacts, DirectoryFacts, DomainFacts } from '#shared/directory/resolve-recipient.ts';
 import { formatAddress } from '#shared/text/address.ts';
 import type { MailAddress } from '#shared/text/address.ts';
+import type { InboundPolicy } from '#server/mail/ports.ts';
 import type { RecipientAccount } from './directory-verdict.ts';
 
 /** Everything that is known of where an address leads. */
 export type RecipientFacts = {
   readonly facts: DirectoryFacts;
   readonly accounts: ReadonlyMap<AccountId, RecipientAccount>;
+  /** Of the asked address's domain; null: it asks nothing. */
+  readonly policy: InboundPolicy | null;
 };
 
 /** The account that an address is of, itself and without its detail, if there is one. */
@@ -19,6 +22,8 @@ export type AccountRow = {
   readonly asked: number;
   readonly domain: string;
   readonly domain_suspended: boolean;
+  readonly max_message_bytes: bigint | null;
+  readonly requires_inbound_tls: boolean;
   readonly account_id: AccountId;
   readonly own_local: string;
   readonly own_domain: string;
@@ -47,6 +52,7 @@ export function recipientAccounts(addresses: readonly MailAddress[]): pg.QueryCo
     name: 'recipient-accounts',
     text: `
     select asked.place::int4 as asked, domain.name as domain, domain.suspended as domain_suspended,
+        domain.max_message_bytes, domain.requires_inbound_tls,
         account.id as account_id, account.local_part as own_local, own.name as own_domain,
         account.retained_at is not null as retained, account.suspended or own.suspended as account_suspended,
         account.quota_bytes, account_state.used_bytes
@@ -96,7 +102,7 @@ const recipientFactsText = `
     select distinct on (step.asked, step.domain_name, address.local_part)
         step.asked, step.domain_name as asked_domain, domain.name as domain, domain.subaddress_delimiter,
         domain.catch_all_local, domain.catch_all_domain, domain.suspended as domain_suspended,
-        address.local_part,
+        domain.max_message_bytes, domain.requires_inbound_tls, address.local_part,
         coalesce(account.retained_at, alias.retained_at) is not null as retained,
         (select json_agg(json_build_array(member.local_part, member.domain_name))
           from alias_member member where member.alias_id = address.alias_id) as members,
@@ -132,10 +138,11 @@ export function factsOfAccount(asked: MailAddress, row: AccountRow): RecipientFa
       address: (_, localPart) => (localPart === asked.localPart ? address : null),
     },
     accounts: new Map([[row.account_id, accountOf(row)]]),
+    policy: policyOf(row),
   };
 }
 
-export function collectFacts(rows: readonly FactRow[]): RecipientFacts {
+export function collectFacts(asked: MailAddress, rows: readonly FactRow[]): RecipientFacts {
   const domains = new Map<string, DomainFacts>();
   const addresses = new Map<string, AddressFacts>();
   const accounts = new Map<AccountId, RecipientAccount>();
@@ -153,7 +160,16 @@ export function collectFacts(rows: readonly FactRow[]): RecipientFacts {
       address: (domain, localPart) => addresses.get(`${localPart}@${domain}`) ?? null,
     },
     accounts,
+    policy: policyOf(rows.find(({ asked_domain }) => asked_domain === asked.domain)),
   };
+}
+
+function policyOf(
+  row: Pick<AccountRow, 'max_message_bytes' | 'requires_inbound_tls'> | undefined,
+): InboundPolicy | null {
+  if (!row || (row.max_message_bytes === null && !row.requires_inbound_tls)) return null;
+  const { max_message_bytes: most, requires_inbound_tls: requiresTls } = row;
+  return { maxMessageBytes: most === null ? null : Number(most), requiresTls };
 }
 
 function accountOf(row: AccountRow): RecipientAccount {

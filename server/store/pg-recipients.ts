@@ -124,7 +124,7 @@ export class RecipientReader implements AsyncDisposable {
     let place = 0;
     return addresses.map((address, i) => {
       const row = direct.get(i + 1);
-      return row === undefined ? collectFacts(byAsked.get(++place) ?? []) : factsOfAccount(address, row);
+      return row === undefined ? collectFacts(address, byAsked.get(++place) ?? []) : factsOfAccount(address, row);
     });
   }
 

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { address, duration, objectName, sendingLimits, uniqueList } from './schema-parts.ts';
 
+const { messagesPerHour, messagesPerDay } = sendingLimits;
+
 /** Of `rotation.interval`, in seconds. */
 const leastInterval = 60;
 const digitsOfInterval = /^(?:[0-9]{1,6}h)?(?:[0-9]{1,6}m)?(?:[0-9]{1,6}s)?$/;
@@ -19,7 +21,8 @@ export const mailCredentialSpec = z.strictObject({
   secretName: objectName.optional(),
   /** In seconds. `overlap`: how long the password before the present one works too. */
   rotation: z.strictObject({ interval, overlap: duration.default(24 * 3600) }).optional(),
-  limits: z.strictObject({ ...sendingLimits }).default({}),
+  /** Of whom it has written to before nothing is kept, so new recipients are not told apart. */
+  limits: z.strictObject({ messagesPerHour, messagesPerDay }).default({}),
 });
 
 export type MailCredentialSpec = z.output<typeof mailCredentialSpec>;

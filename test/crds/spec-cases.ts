@@ -171,11 +171,13 @@ const certificates = (make: (more: object) => unknown): Cases => ({
   ],
 });
 
+const newRecipients = (make: (more: object) => unknown): Cases => ({
+  accepted: [make({ limits: { newRecipientsPerDay: 5 } })],
+  refused: [make({ limits: { newRecipientsPerDay: -1 } })],
+});
+
 const limits = (make: (more: object) => unknown): Cases => ({
-  accepted: [
-    make({ limits: {} }),
-    make({ limits: { messagesPerHour: 0, messagesPerDay: 9007199254740991, newRecipientsPerDay: 5 } }),
-  ],
+  accepted: [make({ limits: {} }), make({ limits: { messagesPerHour: 0, messagesPerDay: 9007199254740991 } })],
   refused: [
     make({ limits: { messagesPerHour: -1 } }),
     make({ limits: { messagesPerDay: 1.5 } }),
@@ -236,6 +238,7 @@ export const cases: Readonly<Record<string, Cases>> = {
     namespaces(domain),
     certificates(domain),
     limits(domain),
+    newRecipients(domain),
     deletion(domain),
     {
       accepted: [
@@ -289,6 +292,7 @@ export const cases: Readonly<Record<string, Cases>> = {
     inPlace(durations, (deletionGracePeriod) => mailbox({ deletionGracePeriod })),
     inPlace(names, (name) => mailbox({ password: { mode: 'SecretRef', secretRef: { name } } })),
     limits(mailbox),
+    newRecipients(mailbox),
     deletion(mailbox),
     {
       accepted: [
