@@ -21,6 +21,8 @@ test.each([
   ['mx.example.com', 554, '5.2.1', 'Mailbox disabled', 'never', 'mailbox-disabled'],
   ['mx.example.com', 552, '5.2.2', 'Mailbox full', 'later', 'mailbox-full'],
   ['mx.example.com', 552, null, 'user is over quota', 'later', 'mailbox-full'],
+  ['mx.example.com', 452, '4.3.1', 'Storage of this user is full', 'as-is', 'mailbox-full'],
+  ['mx.example.com', 550, '5.4.1', 'Access denied', 'as-is', 'routing'],
   ['mx.example.com', 452, '4.2.2', 'The email account that you tried to reach is over quota', 'later', 'mailbox-full'],
   ['mx.example.com', 450, '4.2.0', 'Greylisted, see http://postgrey.schweikert.ch/help', 'later', 'greylisted'],
   ['mx.example.com', 451, '4.7.1', 'Please try again in 300 seconds', 'later', 'greylisted'],

@@ -138,6 +138,11 @@ describe('connections', () => {
     expect(unnamed).toBe('never 5.4.4 the route has no next hop for this recipient');
   });
 
+  test('a connection that is reset', async () => {
+    const port = await hostThat((socket) => socket.once('data', () => socket.resetAndDestroy()));
+    expect(await toldOf(smtpTarget(port))).toMatch(/^later 4\.4\.2 the connection was lost( \(ECONNRESET\))?$/);
+  });
+
   test('a peer that closes in order, and one that does not read', async () => {
     const peer = await peerOf({ answer: (verb) => (verb === 'MAIL' ? { lastWords: '250 ok' } : undefined) });
     expect(await toldOf(smtpTarget(peer.port))).toMatch(/^later 4\.4\.2 the peer closed the connection$/);
