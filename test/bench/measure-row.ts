@@ -38,7 +38,9 @@ export async function measureRow(row: Row, measuring: Measuring): Promise<RowRes
   const tookSeconds = (performance.now() - startedAt) / 1000;
   const samples = Object.fromEntries(work.samples);
   const failed = [...work.failed];
-  return { name, title, unit, better, aim, samples, limits, remarks: work.remarks, failed, tookSeconds };
+  const ours = (work.samples.get('postrider') ?? []).filter((sample) => sample !== null);
+  const remarks = [...work.remarks, ...(row.remark && ours.length > 0 ? [row.remark(ours)] : [])];
+  return { name, title, unit, better, aim, samples, limits, remarks, failed, tookSeconds };
 }
 
 /** Whatever fails becomes a remark, and the rest goes on. */

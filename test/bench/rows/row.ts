@@ -26,6 +26,8 @@ export type Row = {
   measure(bench: Bench, server: MailServer): Promise<Sample>;
   /** After the last round: ends what only this row needs. */
   finish?(bench: Bench): Promise<void>;
+  /** Of our samples, something to print beside the table. */
+  remark?(samples: readonly Sample[]): string;
   /** What the parts do alone, by what they are; once a run. */
   limits?(bench: Bench): Promise<Readonly<Record<string, number>>>;
 };
