@@ -29,7 +29,7 @@ import {
 export const roles = ['mx', 'submission', 'outbound', 'imap', 'http', 'janitor'] as const;
 export type Role = (typeof roles)[number];
 
-const mailListeners = ['mx', 'submission', 'submissions', 'imap', 'imaps'] as const;
+export const mailListeners = ['mx', 'submission', 'submissions', 'imap', 'imaps'] as const;
 
 const everywhere = '0.0.0.0';
 const loopback = '127.0.0.1';

@@ -199,6 +199,24 @@ describe.skipIf(lacksHelm())('the chart', () => {
     });
   });
 
+  test('load balancers that are named are believed, and none else', async () => {
+    const some = await render(
+      'proxyProtocol.networks={192.0.2.1/32,192.0.2.2/32}',
+      'proxyProtocol.listeners={mx,imaps}',
+    );
+    const { data = {} } = byName(some, 'ConfigMap', 'mail-postrider-mx');
+    expect(data).toMatchObject({
+      POSTRIDER_PROXY_PROTOCOL_NETWORKS: '192.0.2.1/32,192.0.2.2/32',
+      POSTRIDER_PROXY_PROTOCOL_LISTENERS: 'mx,imaps',
+    });
+    const { POSTRIDER_DATABASE_URL_FILE: _, ...environment } = data;
+    const given = { ...environment, POSTRIDER_DATABASE_URL: 'postgres://a:b@c/d' };
+    expect(() => loadServerConfig({ environment: given, isLocal: false })).not.toThrow();
+    expect(byName(objects, 'ConfigMap', 'mail-postrider-mx').data).not.toHaveProperty(
+      'POSTRIDER_PROXY_PROTOCOL_NETWORKS',
+    );
+  });
+
   describe('services', () => {
     test('lead from the ports of the standards to ports that need no right', () => {
       const ports = byKind(objects, 'Service')

@@ -6,7 +6,7 @@ import { eventually } from './story.ts';
 import { makeCertificate } from './certificate.ts';
 import { handIn, sql, type Endpoints } from './mail-client.ts';
 import { allRolledOut, upgrade, type Scene } from './scene.ts';
-import { apply, get, isRolledOut, kubectl, namespace, podsOf, release, run } from './kubectl.ts';
+import { apply, isReady, isRolledOut, kubectl, namespace, podsOf, release, run } from './kubectl.ts';
 
 const selector = `app.kubernetes.io/instance=${release},postrider.dev/metrics=true`;
 
@@ -36,15 +36,15 @@ function autoscale(role: string, ...settings: readonly string[]): readonly strin
 async function byCpu({ story, endpoints, alice, bob }: Scene): Promise<void> {
   await story.step('CPU: senders bring submission to three pods', async () => {
     await upgrade(...autoscale('submission', 'cpuUtilization=200'));
-    let isOver = false;
+    const over = new AbortController();
     const sender = async (): Promise<void> => {
-      while (!isOver) await handIn(endpoints, alice, bob.address).catch(() => undefined);
+      while (!over.signal.aborted) await handIn(endpoints, alice, bob.address).catch(() => undefined);
     };
     const senders = Array.from({ length: 6 }, () => sender());
     try {
       await eventually('three pods of submission', 240, async () => (await podsOf('submission')).length === 3);
     } finally {
-      isOver = true;
+      over.abort();
       await Promise.all(senders);
     }
   });
@@ -101,9 +101,12 @@ async function byQueue({ story, endpoints, alice }: Scene): Promise<void> {
     await eventually('three pods of outbound', 240, async () => (await podsOf('outbound')).length === 3);
   });
   await story.step('queue: once it is empty it is one pod again', async () => {
-    const pod = (await podsOf('outbound'))[0]?.metadata.name ?? '';
     const cancel = ['node', '/app/cli/postrider.ts', 'queue', 'cancel', '--domain', 'nowhere.example', '--all'];
-    await kubectl('exec', pod, '--', ...cancel);
+    // Old pods of the upgrade before may be on their way out.
+    await eventually('the queue is cancelled', 60, async () => {
+      const pod = (await podsOf('outbound')).find((one) => isReady(one));
+      return kubectl('exec', pod?.metadata.name ?? '', '--', ...cancel);
+    });
     await eventually(
       'the queue is empty',
       60,
@@ -141,10 +144,9 @@ async function startMetricsApi(): Promise<void> {
     '--serviceaccount=kube-system:horizontal-pod-autoscaler',
   ).catch(() => undefined);
   const script = readFileSync(path.join(import.meta.dirname, 'metrics-api.mjs'), 'utf8');
-  const image = String(
-    ((await get('deployment', `${release}-imap`))?.spec as { template: { spec: { containers: { image: string }[] } } })
-      .template.spec.containers[0]?.image,
-  );
+  const [pod] = await podsOf('imap');
+  const [container] = (pod?.spec?.['containers'] ?? []) as readonly { readonly image: string }[];
+  const image = container?.image ?? '';
   await apply(...metricsApiObjects(script, image));
   await eventually('the metrics API answers', 120, async () => {
     for (const group of groups) await run('kubectl', 'get', '--raw', `/apis/${group}`);

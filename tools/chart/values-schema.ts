@@ -3,7 +3,7 @@
  * does not have, but for those that are Kubernetes' own or the user's.
  */
 import { operatorSettings } from '#shared/config/operator-settings.ts';
-import { settings } from '#shared/config/settings.ts';
+import { mailListeners, settings } from '#shared/config/settings.ts';
 import type { ChartValue } from './values-file.ts';
 
 type Schema = { readonly [keyword: string]: unknown };
@@ -29,6 +29,8 @@ const ofServerChart = [
   'KEYRING_FILE',
   'DATA_DIR',
   'MANIFESTS_DIR',
+  'PROXY_PROTOCOL_NETWORKS',
+  'PROXY_PROTOCOL_LISTENERS',
   'HTTP_PORT',
   'SMTP_RECEIVE_PORT',
   'SUBMISSION_PORT',
@@ -47,6 +49,8 @@ const ofOperatorChart = [
   'LEASE_NAME',
   'KEYRING_SECRET',
   'MAIL_SERVER_FILE',
+  'CERT_MANAGER',
+  'EXTERNAL_DNS',
   'HTTP_PORT',
   'LOG_LEVEL',
   'LOG_FORMAT',
@@ -77,6 +81,8 @@ const rules: readonly (readonly [ends: string, schema: Schema])[] = [
   ['outboundPorts', { type: 'array', items: port, minItems: 1 }],
   ['apiServerPorts', { type: 'array', items: port, minItems: 1 }],
   ['loadBalancerSourceRanges', { type: 'array', items: { type: 'string' } }],
+  ['proxyProtocol.networks', { type: 'array', items: { type: 'string', minLength: 1 } }],
+  ['proxyProtocol.listeners', { type: 'array', items: choice(...mailListeners), minItems: 1, uniqueItems: true }],
   ['databasePoolSize', integer(2, 500)],
   ['drainDelaySeconds', integer(0, 600)],
   ['graceSeconds', integer(1, 3600)],

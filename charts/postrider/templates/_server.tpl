@@ -17,6 +17,12 @@
   "DRAIN_DELAY" (printf "%ds" (int .values.drainDelaySeconds))
   "GRACE_PERIOD" (printf "%ds" (int .values.graceSeconds))
   "LOG_FORMAT" "json" -}}
+{{- with .root.Values.proxyProtocol }}
+{{- if .networks }}
+{{- $_ := set $all "PROXY_PROTOCOL_NETWORKS" (join "," .networks) }}
+{{- $_ := set $all "PROXY_PROTOCOL_LISTENERS" (join "," .listeners) }}
+{{- end }}
+{{- end }}
 {{- $given := mustMergeOverwrite (deepCopy .root.Values.config) (deepCopy .values.config) -}}
 {{- range $name, $value := $given }}
 {{- if hasKey $all $name }}{{ fail (printf "config.%s is set by the chart; see its other values" $name) }}{{ end }}
