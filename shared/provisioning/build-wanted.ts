@@ -1,5 +1,4 @@
 /** From resources to the rows that they ask for, after checking them against one another. Pure. */
-import { createHash } from 'node:crypto';
 import { generatedAnnotation } from '#shared/directory/generate-password.ts';
 import { preparePassword } from '#shared/directory/prepare-password.ts';
 import { canonicalLocalPart, formatAddress } from '#shared/text/address.ts';
@@ -23,6 +22,7 @@ import type {
   Resources,
   SecretResource,
 } from './resource.ts';
+import { specHash } from './spec-hash.ts';
 import { addressKey, credentialSecretName, generatedSecretName } from './wanted.ts';
 import type {
   Named,
@@ -391,16 +391,4 @@ function passwordOf({ spec }: SecretResource, key: string): string | null {
   const value = text === undefined ? null : preparePassword(text.replace(/\r?\n$/, ''));
   known.set(key, value);
   return value;
-}
-
-const hashes = new WeakMap<object, string>();
-
-/** Keys come in the schema's order, not the manifest's, so the same spec has the same hash. */
-export function specHash(spec: unknown): string {
-  const known = typeof spec === 'object' && spec !== null ? hashes.get(spec) : undefined;
-  if (known !== undefined) return known;
-  const text = JSON.stringify(spec, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value));
-  const hash = createHash('sha256').update(text).digest('hex');
-  if (typeof spec === 'object' && spec !== null) hashes.set(spec, hash);
-  return hash;
 }

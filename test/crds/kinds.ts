@@ -12,7 +12,7 @@ import type { Crd } from '../../tools/crds.ts';
 
 export const crds = readCrds();
 
-export const specs: Readonly<Record<string, z.ZodType>> = {
+const specs: Readonly<Record<string, z.ZodType>> = {
   MailServer: mailServerSpec,
   MailDomain: mailDomainSpec,
   Mailbox: mailboxSpec,

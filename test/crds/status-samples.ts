@@ -2,7 +2,7 @@
 
 const time = '2026-11-21T12:00:00Z';
 
-export function condition(type: string, status: 'True' | 'False' | 'Unknown', reason: string, message = '') {
+function condition(type: string, status: 'True' | 'False' | 'Unknown', reason: string, message = '') {
   return { type, status, reason, message, observedGeneration: 1, lastTransitionTime: time };
 }
 
