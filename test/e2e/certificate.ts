@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { parse } from 'yaml';
 import { apply, run } from './kubectl.ts';
 
@@ -7,8 +8,11 @@ const script = `
     -addext "subjectAltName=DNS:$1" -keyout "$folder/key" -out "$folder/crt" 2>/dev/null
   kubectl create secret tls "$2" --cert "$folder/crt" --key "$folder/key" --dry-run=client -o yaml`;
 
-/** A new self-signed certificate for a name, in a Secret of type kubernetes.io/tls. */
-export async function makeCertificate(secret: string, name: string): Promise<void> {
-  const manifest = await run('sh', '-c', script, 'sh', name, secret);
-  await apply(parse(manifest) as object);
+/** A new self-signed certificate for a name, in a Secret of type kubernetes.io/tls; resolves with its serial number. */
+export async function makeCertificate(secret: string, name: string): Promise<string> {
+  const manifest = parse(await run('sh', '-c', script, 'sh', name, secret)) as {
+    readonly data: Record<string, string>;
+  };
+  await apply(manifest);
+  return new X509Certificate(Buffer.from(manifest.data['tls.crt'] ?? '', 'base64')).serialNumber;
 }

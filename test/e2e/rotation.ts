@@ -29,26 +29,19 @@ export async function passwordRotation({ story, endpoints, alice }: Scene): Prom
 export async function certificateRotation({ story, endpoints }: Scene): Promise<void> {
   story.chapter('A certificate is rotated');
   const hostname = 'mail.example.test';
+  /** Both pods show it: several connections, so that each is asked. */
+  const isShown = async (serial: string): Promise<boolean> => {
+    const seen = await Promise.all(Array.from({ length: 6 }, () => certificateSerial(endpoints, hostname)));
+    return seen.every((one) => one === serial);
+  };
   await story.step('a certificate of our own, given in a Secret, is shown within seconds', async () => {
-    const before = await certificateSerial(endpoints, hostname);
-    await makeCertificate('e2e-given', hostname);
+    const serial = await makeCertificate('e2e-given', hostname);
     const patch = { spec: { tls: { mode: 'Secret', secretRef: { name: 'e2e-given' } } } };
     await kubectl('patch', 'mailserver', 'default', '--type=merge', '-p', JSON.stringify(patch));
-    const seconds = await secondsUntil(
-      'another certificate',
-      60,
-      async () => (await certificateSerial(endpoints, hostname)) !== before,
-    );
-    story.note(`after ${seconds.toFixed(1)} s`);
+    story.note(`after ${(await secondsUntil('it is shown', 60, () => isShown(serial))).toFixed(1)} s`);
   });
   await story.step('its successor in the same Secret is, too', async () => {
-    const before = await certificateSerial(endpoints, hostname);
-    await makeCertificate('e2e-given', hostname);
-    const seconds = await secondsUntil(
-      'another certificate',
-      60,
-      async () => (await certificateSerial(endpoints, hostname)) !== before,
-    );
-    story.note(`after ${seconds.toFixed(1)} s`);
+    const serial = await makeCertificate('e2e-given', hostname);
+    story.note(`after ${(await secondsUntil('it is shown', 60, () => isShown(serial))).toFixed(1)} s`);
   });
 }
