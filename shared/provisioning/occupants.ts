@@ -2,7 +2,7 @@ import { formatAddress } from '#shared/text/address.ts';
 import { resourceFault } from './fault.ts';
 import type { FaultReason, Path, ResourceFault } from './fault.ts';
 import { standingOf } from './observed.ts';
-import type { ObservedAccount, ObservedAlias, ObservedDirectory, ObservedDomain, Uids } from './observed.ts';
+import type { ObservedAccount, ObservedAlias, ObservedDirectory, ObservedDomain, Standing, Uids } from './observed.ts';
 import { addressKey } from './wanted.ts';
 import type { Named, WantedAccount, WantedAlias, WantedDirectory, WantedDomain } from './wanted.ts';
 
@@ -15,30 +15,43 @@ export class Occupants {
   /** Aliases whose resource is gone, that stand where another kind of resource wants to be. */
   readonly droppedAliases = new Set<ObservedAlias>();
   readonly #uids: Uids;
+  readonly #keptAddresses: ReadonlySet<string>;
   readonly #byUid: ReadonlyMap<string, Row>;
   readonly #domainNames = new Map<string, ObservedDomain>();
   readonly #accounts = new Map<string, ObservedAccount>();
   /** Further addresses of accounts that the plan does not touch; those of others are its own to move. */
   readonly #fixed = new Map<string, ObservedAccount>();
   readonly #aliases = new Map<string, ObservedAlias>();
+  /** Rows that follow nothing yet, and a resource from this plan on. */
+  readonly #takenUp = new Set<Row>();
 
-  constructor(wanted: WantedDirectory, observed: ObservedDirectory, uids: Uids) {
+  /** `keptAddresses`: of accounts that are not removed yet, though their time has come. */
+  constructor(
+    wanted: WantedDirectory,
+    observed: ObservedDirectory,
+    uids: Uids,
+    keptAddresses: ReadonlySet<string> = new Set(),
+  ) {
     const { domains, accounts, aliases } = observed;
     this.#uids = uids;
+    this.#keptAddresses = keptAddresses;
     this.#byUid = new Map(
       [...domains, ...accounts, ...aliases].flatMap((row) =>
         row.resourceUid === null ? [] : [[row.resourceUid, row]],
       ),
     );
+    for (const row of accounts) this.#accounts.set(addressKey(row), row);
+    for (const row of aliases) this.#aliases.set(addressKey(row), row);
+    for (const row of domains) this.#domainNames.set(row.name, row);
+    for (const domain of wanted.domains) this.#noteTakenUp(domain, this.domainRow(domain));
+    for (const account of wanted.accounts) this.#noteTakenUp(account, this.accountRow(account));
+    for (const alias of wanted.aliases) this.#noteTakenUp(alias, this.aliasRow(alias));
     for (const row of domains) {
-      this.#domainNames.set(row.name, row);
       if (this.#isFixed(row)) for (const name of row.aliasDomains) this.#domainNames.set(name, row);
     }
     for (const row of accounts) {
-      this.#accounts.set(addressKey(row), row);
       if (this.#isFixed(row)) for (const each of row.aliases) this.#fixed.set(addressKey(each), row);
     }
-    for (const row of aliases) this.#aliases.set(addressKey(row), row);
     this.#check(wanted);
   }
 
@@ -57,8 +70,18 @@ export class Occupants {
     return own ?? this.#aliases.get(addressKey(wanted)) ?? null;
   }
 
+  #noteTakenUp(wanted: Wanted, row: Row | null): void {
+    if (row && standingOf(row, this.#uids) === 'loose' && (wanted.isAdopting || row.managedBy === 'login')) {
+      this.#takenUp.add(row);
+    }
+  }
+
+  #standing(row: Row): Standing {
+    return this.#takenUp.has(row) ? 'followed' : standingOf(row, this.#uids);
+  }
+
   #isFixed(row: Row): boolean {
-    const standing = standingOf(row, this.#uids);
+    const standing = this.#standing(row);
     return standing === 'loose' || standing === 'kept';
   }
 
@@ -132,8 +155,9 @@ export class Occupants {
     const key = addressKey(address);
     const row = this.#accounts.get(key) ?? this.#fixed.get(key);
     if (!row || row === own) return;
-    const standing = standingOf(row, this.#uids);
-    if (standing === 'followed') return;
+    const standing = this.#standing(row);
+    const isRemoved = standing === 'gone' && row.isPurgeDue && !this.#keptAddresses.has(addressKey(row));
+    if (standing === 'followed' || isRemoved) return;
     const name = formatAddress(address);
     if (standing === 'kept') {
       this.#fault(wanted, path, 'AddressConflict', `${name} is an address of Mailbox ${row.resourceName}`);
@@ -163,7 +187,7 @@ export class Occupants {
   #freeOfAlias(wanted: WantedAccount, address: Named, path: Path): void {
     const row = this.#aliases.get(addressKey(address));
     if (!row) return;
-    const standing = standingOf(row, this.#uids);
+    const standing = this.#standing(row);
     const name = formatAddress(address);
     if (standing === 'gone') this.droppedAliases.add(row);
     else if (standing === 'kept') {

@@ -13,7 +13,7 @@ import type { ObservedDirectory, Uids } from '#shared/provisioning/observed.ts';
 import { Occupants } from '#shared/provisioning/occupants.ts';
 import { planActions } from '#shared/provisioning/plan.ts';
 import type { Action } from '#shared/provisioning/plan.ts';
-import type { Resources } from '#shared/provisioning/resource.ts';
+import type { MailboxResource, Resources } from '#shared/provisioning/resource.ts';
 import { addressKey, uidsOf } from '#shared/provisioning/wanted.ts';
 import type { WantedDirectory } from '#shared/provisioning/wanted.ts';
 import { findLiving } from './living-resources.ts';
@@ -72,11 +72,8 @@ export function directoryPass(input: PassInput): PassResult {
   const faults = new Faults([...unreadable, ...ready.faults, ...built.faults]);
   const kept = new Set([...faults.holding, ...(input.pausedUids ?? []), ...(blocked ? missing.uids : [])]);
   const observed = observe(stored, built.wanted, input.keyring);
-  const sound = settle(built.wanted, observed, { faults, kept });
-  const keptAddresses = new Set(
-    living.mailboxes.filter(({ uid }) => kept.has(uid)).map(({ spec }) => addressKey(spec.address)),
-  );
-  const actions = planActions({ ...sound, observed, keptAddresses, now });
+  const sound = settle(built.wanted, observed, { faults, kept, mailboxes: living.mailboxes });
+  const actions = planActions({ ...sound, observed, now });
   const verdicts = verdictsOf({ input, waiting, faults, actions, observed, unproved: ready.unproved, ...sound });
   return { actions, verdicts, blocked };
 }
@@ -105,22 +102,32 @@ export class Faults {
   }
 }
 
-type Sound = { readonly wanted: WantedDirectory; readonly uids: Uids; readonly occupants: Occupants };
+type Sound = {
+  readonly wanted: WantedDirectory;
+  readonly uids: Uids;
+  readonly occupants: Occupants;
+  /** Of Mailboxes that have a fault: what was deleted there is not removed for good yet. */
+  readonly keptAddresses: ReadonlySet<string>;
+};
+
+type Settling = {
+  readonly faults: Faults;
+  readonly kept: Set<string>;
+  readonly mailboxes: readonly MailboxResource[];
+};
 
 /**
  * Leaves out what has a fault until the rest has none. What is left out keeps what it has, which may be what another
  * wants: so each round may find more, and ends because there are ever fewer.
  */
-function settle(
-  built: WantedDirectory,
-  observed: ObservedDirectory,
-  { faults, kept }: { readonly faults: Faults; readonly kept: Set<string> },
-): Sound {
+function settle(built: WantedDirectory, observed: ObservedDirectory, { faults, kept, mailboxes }: Settling): Sound {
   for (;;) {
     const before = kept.size;
     const wanted = without(built, kept);
     const uids: Uids = { wanted: uidsOf(wanted), kept };
-    const occupants = new Occupants(wanted, observed, uids);
+    const held = mailboxes.filter(({ uid }) => kept.has(uid));
+    const keptAddresses = new Set(held.map(({ spec }) => addressKey(spec.address)));
+    const occupants = new Occupants(wanted, observed, uids, keptAddresses);
     faults.add([
       ...occupants.faults,
       ...notReadyAfterAll(wanted, built, observed),
@@ -133,7 +140,7 @@ function settle(
     for (const uid of faults.holding) kept.add(uid);
     if (kept.size > before) continue;
     faults.add(members);
-    return { wanted, uids, occupants };
+    return { wanted, uids, occupants, keptAddresses };
   }
 }
 
