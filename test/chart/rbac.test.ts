@@ -41,7 +41,6 @@ const ofResources = kinds
 const ofItself = [
   '/secrets: create',
   '/secrets[mail-postrider-keyring]: get',
-  'coordination.k8s.io/leases: create',
   'coordination.k8s.io/leases[mail-postrider-operator]: get update patch',
   'postrider.dev/mailservers: create patch',
 ];

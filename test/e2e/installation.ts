@@ -102,7 +102,7 @@ export async function uninstall({ story }: Scene): Promise<void> {
         'deployments,statefulsets,replicasets,jobs,services,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,horizontalpodautoscalers,leases,secrets,persistentvolumeclaims';
       const left = (await list(everything)).map(nameOf).filter((name) => !ofCluster.has(name));
       const allowed =
-        /^(?:Secret\/(?:postrider-(?:database|keyring)|[a-z0-9-]+-(?:mailbox|smtp|dkim.*|tls))|PersistentVolumeClaim\/data-postrider-database-0|Lease\/postrider-operator)$/;
+        /^(?:Secret\/(?:postrider-(?:database|keyring)|[a-z0-9-]+-(?:mailbox|smtp|ca|tls))|PersistentVolumeClaim\/data-postrider-database-0|Secret\/e2e-given)$/;
       const unexpected = left.filter((name) => !allowed.test(name));
       if (unexpected.length > 0) throw new Error(`also left: ${unexpected.join(', ')}`);
       for (const name of [
