@@ -23,7 +23,7 @@ export type ClaimState = 'Proved' | 'Listed' | 'Open';
 const services: ClientServices = { imaps: 993, submissions: 465, submission: 587 };
 
 /** Where mail programs connect to: with a certificate of its own a domain has a host of its own. */
-export function clientHost(domain: MailDomainSpec, server: MailServerSpec): string {
+function clientHost(domain: MailDomainSpec, server: MailServerSpec): string {
   return (domain.tls?.mode ?? 'Server') === 'Server' ? server.hostname : `mail.${domain.domain}`;
 }
 
