@@ -3,7 +3,7 @@ NODE := ./node_modules/.bin/node
 BIN := ./node_modules/.bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-operator bench-compare profile images envtest
+.PHONY: help run test check format bench bench-operator bench-compare profile images e2e envtest
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ format: node_modules/.package-lock.json ## Format every file
 
 images: node_modules/.package-lock.json ## Build the images with docker, podman or buildah; IMAGE_ARCHIVES=folder writes them as files too
 	@$(NODE) tools/image/build-images.ts
+
+e2e: node_modules/.package-lock.json ## Install on the cluster of KUBECONFIG, or on one of kind's, and go through everything; E2E=short is a part
+	@$(NODE) test/e2e/run-e2e.ts
 
 bench: node_modules/.package-lock.json ## Measure us beside Postfix and Dovecot; ROW=name takes some rows, QUICK=1 is a look
 	@$(NODE) test/bench/run-bench.ts

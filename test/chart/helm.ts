@@ -22,11 +22,11 @@ const candidates = [
 ].filter((name): name is string => name !== undefined && name !== '');
 const helmProgram = candidates.find((name) => spawnSync(name, ['version'], { stdio: 'ignore' }).status === 0) ?? null;
 
-/** For `describe.skipIf(lacksHelm())`: says so loudly. With TEST_REQUIRE_KUBE it throws. */
+/** For `describe.skipIf(lacksHelm())`: says so loudly. With TEST_REQUIRE_HELM it throws. */
 export function lacksHelm(): boolean {
   if (helmProgram !== null) return false;
   const message = "NO HELM: the chart's tests are skipped. Put helm on the PATH, or set HELM";
-  if (process.env['TEST_REQUIRE_KUBE']) throw new Error(message);
+  if (process.env['TEST_REQUIRE_HELM']) throw new Error(message);
   console.warn(message);
   return true;
 }

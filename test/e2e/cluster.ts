@@ -12,6 +12,10 @@ export interface Cluster extends AsyncDisposable {
 const kindName = 'postrider-e2e';
 
 export async function provideCluster(story: Story): Promise<Cluster> {
+  for (const program of ['kubectl', 'helm']) {
+    if (spawnSync(program, ['version', '--client'], { stdio: 'ignore' }).error)
+      throw new Error(`${program} is not on the PATH`);
+  }
   if (process.env['KUBECONFIG'] !== undefined && process.env['KUBECONFIG'] !== '') {
     const version = await run('kubectl', 'version', '-o', 'json');
     const { serverVersion } = JSON.parse(version) as { serverVersion: { gitVersion: string } };
