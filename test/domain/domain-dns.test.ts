@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readClaims } from '#shared/directory/domain-claims.ts';
+import { StaleEpoch, takeEpoch } from '#shared/reconcile/leader-epoch.ts';
 import { mailDomains } from '#operator/api/mail-domain.ts';
 import { dnsEndpoints } from '#operator/domain/dns-endpoints.ts';
 import { DnsRoot } from '../harness/dns-root.ts';
@@ -142,5 +143,14 @@ describe.skipIf(lacks('/usr/sbin/knotd', '/usr/sbin/unbound') || lacksKube())('a
     const status = await when('d.test', (each) => condition(each, 'DNSReady') === 'False MXMissing');
     expect(status.challenge?.state).toBe('Proved');
     expect(condition(status, 'DKIMReady')).toBe('True Active');
+  });
+
+  test('proves nothing to a process that another leader has taken the database from', async () => {
+    await applyDomain(bench.client, 'late.test', quick);
+    const { challenge } = await when('late.test', (status) => status.challenge?.state === 'Missing');
+    await takeEpoch(bench.database.db, 'another');
+    await root.publish([...base, `${challenge?.name ?? ''} TXT "${challenge?.value ?? ''}"`]);
+    await expect(bench.deposed).rejects.toThrow(StaleEpoch);
+    expect(await readClaims(bench.database.db)).toEqual(new Set([`${namespace}/d.test`]));
   });
 });

@@ -30,6 +30,8 @@ export interface DomainBench extends AsyncDisposable {
   readonly client: KubeClient;
   readonly database: PostgresDatabase;
   readonly foundation: OperatorFoundation;
+  /** Rejects when a part hears that another leader has the database. */
+  readonly deposed: Promise<never>;
   /** Starts the parts; disposing ends them, as a restart does. */
   open(): Promise<AsyncDisposable>;
 }
@@ -60,6 +62,8 @@ export async function openDomainBench(root: DnsRoot | null): Promise<DomainBench
     );
   }
   await resources.synced;
+  const { promise: deposed, reject } = Promise.withResolvers<never>();
+  deposed.catch(() => undefined);
   const foundation: OperatorFoundation = {
     ...common,
     config,
@@ -72,7 +76,7 @@ export async function openDomainBench(root: DnsRoot | null): Promise<DomainBench
     lost: new AbortController().signal,
     keyring: createKeyring(new Map([['k', randomBytes(32)]]), 'k'),
     epoch: await takeEpoch(database.db, 'test'),
-    deposed: () => undefined,
+    deposed: reject,
   };
   await client.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
   const owned = stack.move();
@@ -81,6 +85,7 @@ export async function openDomainBench(root: DnsRoot | null): Promise<DomainBench
     client,
     database,
     foundation,
+    deposed,
     open: () => openDomainControllers(foundation),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
