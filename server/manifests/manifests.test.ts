@@ -91,8 +91,16 @@ async function recipients(address: string): Promise<readonly string[]> {
 /** Every version of every row: two equal ones, and nothing was written between. */
 async function rowVersions(): Promise<string> {
   const tables = [
-    ...['domain', 'domain_name', 'account', 'address', 'alias', 'alias_member', 'credential', 'mail_route'],
-    ...['mail_credential', 'mail_credential_password'],
+    'domain',
+    'domain_name',
+    'account',
+    'address',
+    'alias',
+    'alias_member',
+    'credential',
+    'mail_route',
+    'mail_credential',
+    'mail_credential_password',
   ];
   const versions = await Promise.all(
     tables.map(

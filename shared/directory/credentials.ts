@@ -82,14 +82,14 @@ export async function setPrimaryPasswords(
     .insertInto('credential')
     .values(values)
     .onConflict((conflict) =>
-      conflict.columns(['account_id', 'id']).doUpdateSet(({ ref }) => ({
-        version: ref('excluded.version'),
-        password_hash: ref('excluded.password_hash'),
-        scram_sha256: ref('excluded.scram_sha256'),
-        scram_sha1: ref('excluded.scram_sha1'),
-        seal_key_id: ref('excluded.seal_key_id'),
-        managed_by: ref('excluded.managed_by'),
-        secret_tag: ref('excluded.secret_tag'),
+      conflict.columns(['account_id', 'id']).doUpdateSet((eb) => ({
+        version: eb.ref('excluded.version'),
+        password_hash: eb.ref('excluded.password_hash'),
+        scram_sha256: eb.ref('excluded.scram_sha256'),
+        scram_sha1: eb.ref('excluded.scram_sha1'),
+        seal_key_id: eb.ref('excluded.seal_key_id'),
+        managed_by: eb.ref('excluded.managed_by'),
+        secret_tag: eb.ref('excluded.secret_tag'),
       })),
     )
     .execute();

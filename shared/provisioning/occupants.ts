@@ -16,7 +16,7 @@ export class Occupants {
   readonly droppedAliases = new Set<ObservedAlias>();
   readonly #uids: Uids;
   readonly #keptAddresses: ReadonlySet<string>;
-  readonly #byUid: ReadonlyMap<string, Row>;
+  readonly #byUid = new Map<string, Row>();
   readonly #domainNames = new Map<string, ObservedDomain>();
   readonly #accounts = new Map<string, ObservedAccount>();
   /** Further addresses of accounts that the plan does not touch; those of others are its own to move. */
@@ -35,11 +35,9 @@ export class Occupants {
     const { domains, accounts, aliases } = observed;
     this.#uids = uids;
     this.#keptAddresses = keptAddresses;
-    this.#byUid = new Map(
-      [...domains, ...accounts, ...aliases].flatMap((row) =>
-        row.resourceUid === null ? [] : [[row.resourceUid, row]],
-      ),
-    );
+    for (const rows of [domains, accounts, aliases]) {
+      for (const row of rows) if (row.resourceUid !== null) this.#byUid.set(row.resourceUid, row);
+    }
     for (const row of accounts) this.#accounts.set(addressKey(row), row);
     for (const row of aliases) this.#aliases.set(addressKey(row), row);
     for (const row of domains) this.#domainNames.set(row.name, row);

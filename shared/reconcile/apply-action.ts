@@ -4,29 +4,17 @@ import { unreachable } from '#shared/base/unreachable.ts';
 import type { AccountId } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { setPrimaryPassword } from '#shared/directory/credentials.ts';
-import type { NewPassword } from '#shared/directory/credentials.ts';
-import type { Keyring } from '#shared/directory/keyring.ts';
-import { setMailCredentialPassword } from '#shared/directory/mail-credentials.ts';
-import { routeSealContext } from '#shared/provisioning/mail-route-wanted.ts';
-import type { WantedRoute } from '#shared/provisioning/mail-route-wanted.ts';
 import type { Action } from '#shared/provisioning/plan.ts';
-import type {
-  Named,
-  SendingLimits,
-  WantedAccount,
-  WantedAlias,
-  WantedCredential,
-  WantedDomain,
-} from '#shared/provisioning/wanted.ts';
+import type { Named, WantedAccount, WantedAlias, WantedDomain } from '#shared/provisioning/wanted.ts';
+import { applyPlainRow, isOfPlainRow, limitColumns, newPasswordOf } from './apply-plain-row.ts';
+import type { ApplyOptions } from './apply-plain-row.ts';
 
-export type ApplyOptions = {
-  readonly tx: Kysely<Database>;
-  readonly keyring: Keyring;
-  /** By the resource's UID, for each set-password. */
-  readonly passwords: ReadonlyMap<string, NewPassword>;
-};
-
-export async function applyAction(action: Action, { tx, keyring, passwords }: ApplyOptions): Promise<void> {
+export async function applyAction(action: Action, options: ApplyOptions): Promise<void> {
+  if (isOfPlainRow(action)) {
+    await applyPlainRow(action, options);
+    return;
+  }
+  const { tx, keyring } = options;
   switch (action.do) {
     case 'purge-account':
       await tx
@@ -63,31 +51,6 @@ export async function applyAction(action: Action, { tx, keyring, passwords }: Ap
     case 'put-alias':
       await putAlias(tx, action.id, action.alias);
       return;
-    case 'delete-route':
-      await tx.deleteFrom('mail_route').where('id', '=', action.id).execute();
-      return;
-    case 'put-route':
-      await putRoute(tx, keyring, action.id, action.route);
-      return;
-    case 'delete-credential':
-      await tx.deleteFrom('mail_credential').where('id', '=', action.id).execute();
-      return;
-    case 'put-credential':
-      await putCredential(tx, action.id, action.credential);
-      return;
-    case 'remove-expired-passwords':
-      await tx
-        .deleteFrom('mail_credential_password')
-        .where('credential_id', '=', action.id)
-        .where('expires_at', '<=', sql<Date>`now()`)
-        .execute();
-      return;
-    case 'set-credential-password': {
-      const { verifiers, secret } = newPasswordOf(passwords, action.credential);
-      if (secret === null) throw new Error(`the password of ${action.credential.label} has no Secret`);
-      await setMailCredentialPassword(tx, keyring, action.uid, { verifiers, secret });
-      return;
-    }
     case 'remove-address':
       await tx
         .deleteFrom('address')
@@ -105,22 +68,13 @@ export async function applyAction(action: Action, { tx, keyring, passwords }: Ap
       );
       return;
     case 'set-password': {
-      const made = newPasswordOf(passwords, action.account);
+      const made = newPasswordOf(options, action.account);
       await setPrimaryPassword(tx, keyring, await accountIdOf(tx, action.account), made);
       return;
     }
     default:
       unreachable(action);
   }
-}
-
-function newPasswordOf(
-  passwords: ApplyOptions['passwords'],
-  { uid, label }: Pick<WantedAccount, 'uid' | 'label'>,
-): NewPassword {
-  const made = passwords.get(uid);
-  if (!made) throw new Error(`no verifiers were made for ${label}`);
-  return made;
 }
 
 type LetGo = Extract<Action, { readonly do: 'retire-account' | 'retire-alias' | 'retire-domain' | 'release' }>;
@@ -248,39 +202,6 @@ async function putAlias(tx: Kysely<Database>, id: bigint | null, wanted: WantedA
     .execute();
 }
 
-async function putRoute(tx: Kysely<Database>, keyring: Keyring, id: bigint | null, wanted: WantedRoute): Promise<void> {
-  const context = routeSealContext(wanted.uid);
-  const sealed = keyring.seal(Buffer.from(wanted.secrets), context);
-  const values = {
-    resource_uid: wanted.uid,
-    resource_name: wanted.resourceName,
-    priority: wanted.priority,
-    sender_domains: wanted.senderDomains,
-    recipient_domains: wanted.recipientDomains,
-    spec: JSON.stringify(wanted.spec),
-    secrets: sealed.bytes,
-    seal_key_id: sealed.keyId,
-    secret_tag: keyring.tag(sealed.keyId, wanted.secrets, context),
-    spec_hash: wanted.specHash,
-  };
-  if (id === null) await tx.insertInto('mail_route').values(values).execute();
-  else await tx.updateTable('mail_route').set(values).where('id', '=', id).execute();
-}
-
-async function putCredential(tx: Kysely<Database>, id: bigint | null, wanted: WantedCredential): Promise<void> {
-  const values = {
-    resource_uid: wanted.uid,
-    resource_name: wanted.resourceName,
-    username: wanted.username,
-    allowed_senders: wanted.allowedSenders,
-    ...limitColumns(wanted.limits),
-    overlap_seconds: BigInt(wanted.overlapSeconds),
-    spec_hash: wanted.specHash,
-  };
-  if (id === null) await tx.insertInto('mail_credential').values(values).execute();
-  else await tx.updateTable('mail_credential').set(values).where('id', '=', id).execute();
-}
-
 async function insertAlias(tx: Kysely<Database>, wanted: WantedAlias): Promise<bigint> {
   const { id } = await tx
     .insertInto('alias')
@@ -316,14 +237,6 @@ function managedColumns(wanted: WantedDomain | WantedAccount | WantedAlias) {
     retained_at: null,
     managed_by: 'reconciler' as const,
     spec_hash: wanted.specHash,
-  };
-}
-
-function limitColumns({ messagesPerHour, messagesPerDay, newRecipientsPerDay }: SendingLimits) {
-  return {
-    messages_per_hour: messagesPerHour,
-    messages_per_day: messagesPerDay,
-    new_recipients_per_day: newRecipientsPerDay,
   };
 }
 

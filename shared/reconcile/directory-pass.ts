@@ -79,7 +79,7 @@ export function directoryPass(input: PassInput): PassResult {
 }
 
 /** By UID, each once. */
-export class Faults {
+class Faults {
   readonly holding = new Set<string>();
   readonly #byUid = new Map<string, ResourceFault[]>();
 

@@ -11,7 +11,7 @@ const fewRows = 3;
 const mostShare = 0.05;
 
 /** An annotation of a MailServer, as long as it is wanted. */
-export const massDetachAnnotation = 'postrider.dev/allow-mass-detach';
+const massDetachAnnotation = 'postrider.dev/allow-mass-detach';
 
 export type MassDetach = {
   /** UIDs that rows follow and no resource has. */

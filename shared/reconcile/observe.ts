@@ -66,7 +66,7 @@ function isTagOf(primary: StoredPrimary, value: string, keyring: Keyring): boole
   return tagOrNull(() => secretTag(primary, keyring, value))?.equals(stored) ?? false;
 }
 
-export function observeRoutes(
+function observeRoutes(
   { routes }: Pick<StoredDirectory, 'routes'>,
   wanted: WantedDirectory,
   keyring: Keyring,
@@ -80,7 +80,7 @@ export function observeRoutes(
   });
 }
 
-export function observeCredentials(
+function observeCredentials(
   { credentials }: Pick<StoredDirectory, 'credentials'>,
   wanted: WantedDirectory,
   keyring: Keyring,

@@ -4,12 +4,7 @@ import type { AccountId } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import type { TaggedCredential } from '#shared/directory/credentials.ts';
 import type { ObservedCredential } from '#shared/provisioning/credential-plan.ts';
-import type {
-  ObservedAccount,
-  ObservedAlias,
-  ObservedDirectory,
-  ObservedDomain,
-} from '#shared/provisioning/observed.ts';
+import type { ObservedAccount, ObservedAlias, ObservedDomain } from '#shared/provisioning/observed.ts';
 import { routeColumns } from '#shared/provisioning/mail-route-plan.ts';
 import type { ObservedRoute } from '#shared/provisioning/mail-route-plan.ts';
 import type { Named, SendingLimits } from '#shared/provisioning/wanted.ts';
@@ -40,11 +35,11 @@ export type StoredDirectory = {
 export async function readDirectory(db: Kysely<Database>): Promise<StoredDirectory> {
   const domains = await readDomains(db);
   const names = new Map(domains.map(({ id, name }) => [id, name]));
-  const book = await readAddresses(db, names);
+  const further = await readFurtherAddresses(db, names);
   return {
     domains,
-    accounts: await readAccounts(db, names, book),
-    aliases: await readAliases(db, names, book),
+    accounts: await readAccounts(db, names, further),
+    aliases: await readAliases(db, names),
     routes: await readRoutes(db),
     credentials: await readCredentials(db),
     primaries: await readPrimaries(db),
@@ -88,42 +83,43 @@ async function readDomains(db: Kysely<Database>): Promise<readonly ObservedDomai
   );
 }
 
-type Addresses = { readonly hasOwn: boolean; readonly further: readonly Named[] };
-
-/** What `address` has of each account and each alias. */
-type AddressBook = {
-  readonly ofAccount: (id: AccountId, own: Named) => Addresses;
-  readonly ofAlias: (id: bigint, own: Named) => Addresses;
-};
-
-async function readAddresses(db: Kysely<Database>, domains: ReadonlyMap<bigint, string>): Promise<AddressBook> {
+/** Further addresses, by account and by alias; those that an alias has beside its own are nobody's doing here. */
+async function readFurtherAddresses(
+  db: Kysely<Database>,
+  domains: ReadonlyMap<bigint, string>,
+): Promise<ReadonlyMap<AccountId, readonly Named[]>> {
   const rows = await db
     .selectFrom('address')
-    .select(['domain_id', 'local_part', 'account_id', 'alias_id'])
-    .orderBy('domain_id')
-    .orderBy('local_part')
+    .innerJoin('account', 'account.id', 'address.account_id')
+    .select(['account.id', 'address.domain_id', 'address.local_part'])
+    .where((eb) =>
+      eb.or([
+        eb('address.local_part', '<>', eb.ref('account.local_part')),
+        eb('address.domain_id', '<>', eb.ref('account.domain_id')),
+      ]),
+    )
+    .orderBy('address.domain_id')
+    .orderBy('address.local_part')
     .execute();
-  const accounts = new Map<AccountId | null, Named[]>();
-  const aliases = new Map<bigint | null, Named[]>();
-  for (const row of rows) {
-    const named = { localPart: row.local_part, domain: domains.get(row.domain_id) ?? '' };
-    append(accounts, row.account_id, named);
-    append(aliases, row.alias_id, named);
-  }
-  const pick = (all: readonly Named[], own: Named): Addresses => {
-    const further = all.filter(({ localPart, domain }) => localPart !== own.localPart || domain !== own.domain);
-    return { hasOwn: further.length < all.length, further };
-  };
-  return {
-    ofAccount: (id, own) => pick(accounts.get(id) ?? [], own),
-    ofAlias: (id, own) => pick(aliases.get(id) ?? [], own),
-  };
+  return group(
+    rows,
+    ({ id }) => id,
+    (row): Named => ({ localPart: row.local_part, domain: domains.get(row.domain_id) ?? '' }),
+  );
 }
+
+/** Whether the address of a row's own name leads to it. */
+function hasOwnAddress(table: 'account' | 'alias') {
+  return sql<boolean>`exists (select from address own where own.domain_id = ${sql.ref(`${table}.domain_id`)}
+    and own.local_part = ${sql.ref(`${table}.local_part`)} and own.${sql.ref(`${table}_id`)} = ${sql.ref(`${table}.id`)})`;
+}
+
+const noAddresses: readonly Named[] = [];
 
 async function readAccounts(
   db: Kysely<Database>,
   domains: ReadonlyMap<bigint, string>,
-  book: AddressBook,
+  further: ReadonlyMap<AccountId, readonly Named[]>,
 ): Promise<StoredDirectory['accounts']> {
   const rows = await db
     .selectFrom('account')
@@ -142,22 +138,22 @@ async function readAccounts(
       'recipients_per_message',
       'saves_sent',
       sql<boolean>`coalesce(purge_after <= now(), false)`.as('is_purge_due'),
+      hasOwnAddress('account').as('has_own_address'),
     ])
     .orderBy('id')
     .execute();
   return rows.map((row) => {
-    const own = { domain: domains.get(row.domain_id) ?? '', localPart: row.local_part };
-    const { hasOwn, further } = book.ofAccount(row.id, own);
     return managed(row, {
       id: row.id,
-      ...own,
+      domain: domains.get(row.domain_id) ?? '',
+      localPart: row.local_part,
       displayName: row.display_name,
       quotaBytes: row.quota_bytes,
       suspended: row.suspended,
       graceSeconds: Number(row.deletion_grace_seconds),
       isPurgeDue: row.is_purge_due,
-      hasOwnAddress: hasOwn,
-      aliases: further,
+      hasOwnAddress: row.has_own_address,
+      aliases: further.get(row.id) ?? noAddresses,
       limits: { ...limitsOf(row), recipientsPerMessage: row.recipients_per_message },
       savesSent: row.saves_sent,
     });
@@ -167,7 +163,6 @@ async function readAccounts(
 async function readAliases(
   db: Kysely<Database>,
   domains: ReadonlyMap<bigint, string>,
-  book: AddressBook,
 ): Promise<readonly ObservedAlias[]> {
   const members = group(
     await db.selectFrom('alias_member').selectAll().orderBy('domain_name').orderBy('local_part').execute(),
@@ -176,15 +171,22 @@ async function readAliases(
   );
   const rows = await db
     .selectFrom('alias')
-    .select(['id', 'domain_id', 'local_part', ...managedColumns, 'send_as'])
+    .select([
+      'id',
+      'domain_id',
+      'local_part',
+      ...managedColumns,
+      'send_as',
+      hasOwnAddress('alias').as('has_own_address'),
+    ])
     .orderBy('id')
     .execute();
   return rows.map((row) => {
-    const own = { domain: domains.get(row.domain_id) ?? '', localPart: row.local_part };
     return managed(row, {
       id: row.id,
-      ...own,
-      hasOwnAddress: book.ofAlias(row.id, own).hasOwn,
+      domain: domains.get(row.domain_id) ?? '',
+      localPart: row.local_part,
+      hasOwnAddress: row.has_own_address,
       members: members.get(row.id) ?? [],
       sendAs: row.send_as,
     });

@@ -23,7 +23,7 @@ export type Manifest = {
 };
 
 /** Throws for a spec that is not one. */
-export function resourcesOf(manifests: readonly Manifest[]): Resources {
+function resourcesOf(manifests: readonly Manifest[]): Resources {
   const of = <Kind extends ClusterKind>(kind: Kind) =>
     manifests
       .filter((manifest) => manifest.kind === kind)
