@@ -2,6 +2,7 @@ import type { PassResult } from '#shared/reconcile/directory-pass.ts';
 import { generatedAnnotation } from '#shared/directory/generate-password.ts';
 import type { MailServer } from '#operator/api/mail-server.ts';
 import type { ResourceCaches } from '#operator/foundation/resource-caches.ts';
+import { isForbidden, isInvalid } from '#operator/kube/kube-error.ts';
 import { credentialValues, type MailHost } from './credential-secret.ts';
 import type { GatheredObjects } from './gathered-objects.ts';
 import { valueOf, type OwnedSecrets } from './owned-secrets.ts';
@@ -37,15 +38,21 @@ export class CredentialHosts {
       const secret = this.#owned.find(owner, facts.secretName);
       const password = secret && secret !== 'taken' ? valueOf(secret, 'password') : null;
       if (!secret || secret === 'taken' || password === null) continue;
-      await this.#owned.put({
+      const wanted = {
         owner,
         name: facts.secretName,
         values: credentialValues(facts.username, password, host),
         generatedMark: secret.metadata.annotations?.[generatedAnnotation] ?? null,
         goesWithOwner: true,
-      });
+      };
+      await this.#owned.put(wanted).catch(passOver);
     }
   }
+}
+
+/** A Secret that is immutable, or that a webhook protects, keeps no other from being written. */
+function passOver(error: unknown): void {
+  if (!isForbidden(error) && !isInvalid(error)) throw error;
 }
 
 function byCreation(a: MailServer, b: MailServer): number {

@@ -12,6 +12,7 @@ import { databaseTrouble, schemaTrouble, type DatabaseTrouble } from './database
 import { DirectoryRunner, type RunResult } from './directory-runner.ts';
 import { differsInWish } from './gathered-objects.ts';
 import { reportPending } from './pending-reports.ts';
+import { restMs } from './rest.ts';
 
 /** Changes come in crowds; so long after the first of them, in ms. */
 const settleMs = 50;
@@ -19,8 +20,6 @@ const shortestRetryMs = 1_000;
 const longestRetryMs = 60_000;
 /** A database that is back is noticed soon. */
 const longestDatabaseRetryMs = 5_000;
-/** What could not be done is tried again though nothing changed. */
-const retryMs = { nothing: Infinity, 'for-now': 1_000, something: 60_000 } as const;
 /** A newer release may change the schema while we run. */
 const schemaMs = 60_000;
 /** A timer's longest time. */
@@ -64,7 +63,8 @@ export class DirectoryController implements AsyncDisposable {
     const { resources, database, logger } = this.#foundation;
     for (const cache of ownCaches(resources)) {
       const subscription = cache.onChange((change) => {
-        if (change.kind === 'deleted') this.#deleted.add(change.object.metadata.uid);
+        // What a new list merely lacks may be missing for another reason: of that the guard of mass-detach.ts decides.
+        if (change.kind === 'deleted' && change.isInferred !== true) this.#deleted.add(change.object.metadata.uid);
         if (change.kind !== 'changed' || differsInWish(change.old, change.object)) this.#want('change');
       });
       this.#subscriptions.use(subscription);
@@ -142,14 +142,12 @@ export class DirectoryController implements AsyncDisposable {
     this.#schemaSeenAt = clock.monotonicMs();
   }
 
-  #restAfter({ isMore, failed, dueAt }: RunResult, now: Date): number {
-    if (isMore) {
+  #restAfter(result: RunResult, now: Date): number {
+    if (result.isMore) {
       this.#wanted ??= 'retry';
       return 0;
     }
-    const sweepMs = this.#foundation.config.sweepSeconds * 1000;
-    const dueMs = dueAt === null ? sweepMs : Math.max(0, dueAt.getTime() - now.getTime());
-    return Math.max(1, Math.min(sweepMs, dueMs, retryMs[failed]));
+    return restMs(result, now, this.#foundation.config.sweepSeconds * 1000);
   }
 
   async #failed(cause: Cause, error: unknown): Promise<number> {

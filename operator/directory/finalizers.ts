@@ -6,7 +6,7 @@ import { forEachBounded } from '#shared/base/bounded.ts';
 import type { OwnObject } from '#operator/foundation/resource-caches.ts';
 import { ownTypes } from '#operator/foundation/resource-caches.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
-import { isConflict, isNotFound } from '#operator/kube/kube-error.ts';
+import { isConflict, isForbidden, isInvalid, isNotFound } from '#operator/kube/kube-error.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 
 export const finalizer = 'postrider.dev/directory';
@@ -45,7 +45,8 @@ async function setFinalizer(client: KubeClient, object: OwnObject, isWanted: boo
   try {
     await client.patchMerge(type, { ...(namespace !== undefined && { namespace }), name }, patch, { resourceVersion });
   } catch (error) {
-    // Changed or gone meanwhile: what the cache hears next brings us here again.
-    if (!isConflict(error) && !isNotFound(error)) throw error;
+    // Changed or gone meanwhile: what the cache hears next brings us here again. What a webhook or an older object's
+    // schema refuses holds up nobody else; it is tried again with each comparison.
+    if (![isConflict, isNotFound, isForbidden, isInvalid].some((isThat) => isThat(error))) throw error;
   }
 }

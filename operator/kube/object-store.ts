@@ -4,7 +4,8 @@ import { keyOf, type KubeObject } from './resource.ts';
 export type Change<T extends KubeObject> =
   | { readonly kind: 'added'; readonly object: T }
   | { readonly kind: 'changed'; readonly object: T; readonly old: T }
-  | { readonly kind: 'deleted'; readonly object: T };
+  /** `isInferred`: nobody saw the deletion; a new list lacks the object. */
+  | { readonly kind: 'deleted'; readonly object: T; readonly isInferred?: true };
 
 /** Objects by a key of the caller's choice. */
 export interface ObjectIndex<T extends KubeObject> {
@@ -67,7 +68,11 @@ export class ObjectStore<T extends KubeObject> {
   /** Makes it hold exactly `objects`. */
   *replace(objects: readonly T[]): Iterable<readonly Change<T>[]> {
     const uids = new Set(objects.map((object) => object.metadata.uid));
-    for (const old of this.items()) if (!uids.has(old.metadata.uid)) yield this.remove(old);
+    for (const old of this.items()) {
+      if (uids.has(old.metadata.uid)) continue;
+      this.#drop(old);
+      yield [{ kind: 'deleted', object: old, isInferred: true }];
+    }
     for (const object of objects) yield this.put(object);
   }
 
