@@ -233,7 +233,7 @@ function metricsApiPod(image: string): object {
   };
 }
 
-export async function stopMetricsApi(): Promise<void> {
+async function stopMetricsApi(): Promise<void> {
   for (const name of groups) {
     const [group = '', version = ''] = name.split('/');
     await run('kubectl', 'delete', 'apiservice', `${version}.${group}`, '--ignore-not-found');
