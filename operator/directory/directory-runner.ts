@@ -34,8 +34,10 @@ export type RunResult = {
 
 /** Passwords of one transaction; their hashes take longest of all. */
 const passwordsABatch = 100;
-/** What has come meanwhile is not to wait longer than this for a run with many passwords. */
+/** What has come meanwhile is not to wait longer than this for a run with many passwords… */
 const longestRunMs = 3_000;
+/** … unless comparing takes so long itself that it would be most of the work. */
+const comparisons = 12;
 
 export class DirectoryRunner {
   readonly #foundation: OperatorFoundation;
@@ -72,7 +74,9 @@ export class DirectoryRunner {
     const result = await this.#compare(gathered, resources, deletedUids, startedAt);
     const { actions } = result;
     this.#reporter.report(result, { gathered, secrets: resources.secrets, actions, failures: this.#failures });
-    const { changes, failures, isCutShort } = await this.#do(actions, gathered, startedAt);
+    const comparedMs = this.#foundation.clock.monotonicMs() - startedAt;
+    const deadline = startedAt + Math.max(longestRunMs, comparisons * comparedMs);
+    const { changes, failures, isCutShort } = await this.#do(actions, gathered, deadline);
     this.#failures = failures;
     if (failures.size > 0) this.#reporter.reportFailures(result, gathered, failures);
     await this.#letGo(result, gathered);
@@ -112,14 +116,14 @@ export class DirectoryRunner {
     return result;
   }
 
-  async #do(actions: readonly Action[], gathered: GatheredObjects, startedAt: number): Promise<Done> {
+  async #do(actions: readonly Action[], gathered: GatheredObjects, deadline: number): Promise<Done> {
     const done = new Done();
     const others = actions.filter((action) => !isPasswordAction(action));
     if (others.length > 0) done.add(others, await this.#apply(others, new Map()), new Map());
     const passwords = actions.filter(isPasswordAction);
     for (let from = 0; from < passwords.length; from += passwordsABatch) {
       if (this.#foundation.lost.aborted) break;
-      if (from > 0 && this.#foundation.clock.monotonicMs() - startedAt > longestRunMs) {
+      if (from > 0 && this.#foundation.clock.monotonicMs() > deadline) {
         done.isCutShort = true;
         break;
       }

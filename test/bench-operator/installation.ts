@@ -38,7 +38,13 @@ export async function startInstallation(say: (text: string) => void): Promise<In
   const cluster = new Cluster(kube.client({ rate: { perSecond: 5_000, burst: 5_000 }, connections: 16 }));
   await cluster.apply(`${mailServer}---${exampleDomain}`);
   const startOperator = (identity: string): Promise<OperatorProcess> =>
-    startOperatorProcess({ kubeconfig: kube.kubeconfig, databaseUrl: postgres.url, identity });
+    startOperatorProcess({
+      kubeconfig: kube.kubeconfig,
+      databaseUrl: postgres.url,
+      identity,
+      program: 'test/bench-operator/pod-operator.ts',
+      env: { BENCH_ACCESS: JSON.stringify(kube.access) },
+    });
   say('starting the operator and a server');
   {
     // It makes the keyring that the server needs.

@@ -49,7 +49,7 @@ async function measureAll(): Promise<ReadonlyMap<FigureName, number>> {
     memory = Math.max(memory, await memoryOf(operator));
   };
   say(`measuring with ${count} mailboxes`);
-  tell('all-ready', await allReady(installation, count));
+  tell('all-ready', await allReady(installation, operator, count));
   await noteMemory();
   tell('apply-to-login', worst({ samples: await applyToLogin(installation, singles), of: 'p99' }));
   tell('secret-rotation', worst({ samples: await secretRotation(installation, few), of: 'max' }));
