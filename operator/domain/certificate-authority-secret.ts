@@ -37,10 +37,7 @@ export function trustSecretName({ kind, metadata }: KubeObject): string {
 /** Reads the authority, or makes one where there is none or it ends within a year. */
 export async function openAuthority({ client, namespace, clock }: AuthorityOptions): Promise<Authority> {
   const at = { namespace, name: authoritySecretName };
-  const known = await client.get(secrets, at).catch((error: unknown) => {
-    if (isNotFound(error)) return null;
-    throw error;
-  });
+  const known = await client.get(secrets, at).catch(ignoreMissing);
   const read = known === null ? null : readAuthority(known);
   if (read && !endsSoon(read.material, clock.now())) return read;
   const material = await makeAuthority('Postrider', clock.now());
@@ -62,28 +59,49 @@ export async function openAuthority({ client, namespace, clock }: AuthorityOptio
   return { material, trusted: stringData['ca.crt'] };
 }
 
-/** Publishes what clients are to trust, where it is not so already. `known`: what the cache has. */
+/**
+ * Publishes what clients are to trust, where it is not so already. `known`: what the cache has. False: somebody else has
+ * a Secret of that name, which is left as it is.
+ */
 export async function publishTrust(
   client: KubeClient,
   owner: KubeObject,
   known: Secret | undefined,
   trusted: string,
-): Promise<void> {
+): Promise<boolean> {
   const encoded = Buffer.from(trusted).toString('base64');
-  if (known?.data?.['ca.crt'] === encoded) return;
   const { apiVersion, kind, namespace = '', name, uid } = refOf(owner);
-  await client.apply(secrets, {
+  const at = { namespace, name: trustSecretName(owner) };
+  const there = known ?? (await client.get(secrets, at).catch(ignoreMissing));
+  if (there && !isPublished(there, { kind, name })) return false;
+  if (there?.data?.['ca.crt'] === encoded) return true;
+  const secret = {
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: {
-      namespace,
-      name: trustSecretName(owner),
+      ...at,
       labels: { [managedLabel]: 'true' },
       ownerReferences: [{ apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: false }],
     },
     type: 'Opaque',
     data: { 'ca.crt': encoded },
-  });
+  } as const;
+  // Not applied where there is none: that would take over one that somebody makes just now.
+  await (there ? client.apply(secrets, secret) : client.create(secrets, secret));
+  return true;
+}
+
+/** Ours, also from before the resource was made anew under its name. */
+function isPublished({ metadata }: Secret, owner: { readonly kind: string; readonly name: string }): boolean {
+  return (
+    metadata.labels?.[managedLabel] === 'true' &&
+    metadata.ownerReferences?.some(({ kind, name }) => kind === owner.kind && name === owner.name) === true
+  );
+}
+
+function ignoreMissing(error: unknown): null {
+  if (isNotFound(error)) return null;
+  throw error;
 }
 
 /** Null: it is not one; a new one takes its place. */

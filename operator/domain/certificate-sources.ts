@@ -132,13 +132,16 @@ export async function fromAuthority(
   const authority = await openAuthority(options);
   const secretName = trustSecretName(object);
   const known = caches.managedSecrets.get(object.metadata.namespace ?? '', secretName);
-  await publishTrust(client, object, known, authority.trusted);
+  const isPublished = await publishTrust(client, object, known, authority.trusted);
   const isKept = inUse !== null && isGood(inUse, hosts, authority.material.certificate, clock.now());
   const material = isKept ? inUse : await issue(authority.material, hosts, clock.now());
   const certificate = new X509Certificate(material.certificate);
   const checked = { material, names: namesOf(certificate), notAfter: certificate.validToDate };
   const message = `made by the operator itself, until ${checked.notAfter.toISOString()}; clients find whom to trust in the Secret ${secretName}`;
-  return { source: 'self-signed', certificate: checked, condition: report('True', 'SelfSigned', message), secretName };
+  const condition = isPublished
+    ? report('True', 'SelfSigned', message)
+    : report('False', 'SecretNotOwned', `there is a Secret ${secretName} already that the operator did not make`);
+  return { source: 'self-signed', certificate: checked, condition, secretName };
 }
 
 function isGood(

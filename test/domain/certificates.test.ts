@@ -184,6 +184,18 @@ describe.skipIf(lacksKube())('certificates in a cluster', () => {
     expect((await bench.client.list(managedCertificates, { namespace })).items).toEqual([]);
   });
 
+  test('a Secret of somebody else that has the name of the one that tells whom to trust is left as it is', async () => {
+    const at = { namespace, name: 'theirs.test-mail-ca' };
+    const stringData = { 'ca.crt': 'theirs' };
+    await bench.client.create(secrets, { apiVersion: 'v1', kind: 'Secret', metadata: at, type: 'Opaque', stringData });
+    const domain = await accepted('theirs.test', { tls: { mode: 'SelfSigned' } });
+    await when('theirs.test', 'False SecretNotOwned');
+    const { data, metadata } = await bench.client.get(secrets, at);
+    expect(data).toEqual({ 'ca.crt': Buffer.from('theirs').toString('base64') });
+    expect(metadata.ownerReferences).toBeUndefined();
+    expect(await row(domain)).toMatchObject({ names: ['mail.theirs.test'] });
+  });
+
   test('what went while nobody looked has no certificate any more', async () => {
     const domain = await accepted('gone.test', { tls: { mode: 'SelfSigned' } });
     await when('gone.test', 'True SelfSigned');
