@@ -12,6 +12,7 @@ import { autoscaling } from './autoscaling.ts';
 import { provideCluster } from './cluster.ts';
 import { deletionPolicies } from './deletion.ts';
 import { tellWhatHappened } from './diagnosis.ts';
+import { dkimRotation } from './dkim.ts';
 import { databaseRestart, eviction, leaderKill, podKills, rollingUpgrade, scale } from './disruption.ts';
 import { provideImages } from './images.ts';
 import { cleanUp, install, lookAround, reinstall, uninstall } from './installation.ts';
@@ -41,6 +42,7 @@ async function tell(): Promise<void> {
     await certificateRotation(scene);
     await deletionPolicies(scene);
     if (!isShort) {
+      await dkimRotation(scene);
       await autoscaling(scene);
       await upgradeAndRollback(scene);
     }
