@@ -50,6 +50,8 @@ export interface RunningOperator extends AsyncDisposable {
 }
 
 const databaseWatchMs = 2_000;
+/** To the API server, beside those of watches: for statuses and Secrets at the same time. */
+const connections = 24;
 
 /** Resolves when the process waits for the lease, with its caches still being filled. */
 export async function startOperator(options: OperatorOptions): Promise<RunningOperator> {
@@ -62,10 +64,18 @@ export async function startOperator(options: OperatorOptions): Promise<RunningOp
   const shown: Shown = { board: null };
   const port = await openHttp({ config, logger, health, metrics, stack }, shown);
   const client = stack.use(
-    createKubeClient({ access: options.access, name: 'postrider-operator', logger, metrics, clock }),
+    createKubeClient({ access: options.access, name: 'postrider-operator', connections, logger, metrics, clock }),
   );
+  const namespace = config.operatorNamespace ?? options.access.namespace;
   const resources = stack.use(
-    openResourceCaches({ client, namespaces: config.watchedNamespaces, logger, metrics, clock }),
+    openResourceCaches({
+      client,
+      namespaces: config.watchedNamespaces,
+      serverNamespace: namespace,
+      logger,
+      metrics,
+      clock,
+    }),
   );
   void resources.synced.then(() => health.meet('caches'));
   const database = stack.use(
@@ -78,7 +88,6 @@ export async function startOperator(options: OperatorOptions): Promise<RunningOp
     }),
   );
   stack.use(new DatabaseWatch({ database, health, metrics, logger, everyMs: databaseWatchMs }));
-  const namespace = config.operatorNamespace ?? options.access.namespace;
   const basis: OperatorBasis = { config, logger, clock, health, metrics, client, namespace, resources, database };
   const stopping = new AbortController();
   const elector = new LeaderElector({

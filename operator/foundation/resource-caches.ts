@@ -66,6 +66,11 @@ export type CacheOptions = {
   readonly client: KubeClient;
   /** Those watched; empty: all. */
   readonly namespaces: readonly string[];
+  /**
+   * Where MailServers are looked for, watched or not; all that are watched unless told. A MailServer says which domains
+   * need no proof and lets routes in: one that any tenant makes must not count.
+   */
+  readonly serverNamespace?: string;
   readonly logger: Logger;
   readonly metrics: KubeMetrics;
   readonly clock: Clock;
@@ -81,13 +86,14 @@ export interface OpenCaches extends ResourceCaches, AsyncDisposable {
 export function openResourceCaches(options: CacheOptions): OpenCaches {
   const all: Informer[] = [];
   const open = <T extends KubeObject>(type: ResourceType<T>, selection: Selection = {}): ResourceCache<T> => {
-    const within = options.namespaces.length === 0 || !type.isNamespaced ? [{}] : options.namespaces.map(inNamespace);
+    const isOpen = options.namespaces.length === 0 || !type.isNamespaced || selection.namespace !== undefined;
+    const within = isOpen ? [{}] : options.namespaces.map(inNamespace);
     const informers = within.map((where) => Informer.open({ ...options, type, ...selection, ...where }));
     all.push(...(informers as unknown as Informer[]));
     return new JoinedCache(informers);
   };
   const caches: ResourceCaches = {
-    servers: open(mailServers),
+    servers: open(mailServers, options.serverNamespace === undefined ? {} : inNamespace(options.serverNamespace)),
     domains: open(mailDomains),
     mailboxes: open(mailboxes),
     aliases: open(mailAliases),

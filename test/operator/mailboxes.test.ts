@@ -32,8 +32,9 @@ describe.skipIf(lacksKube())('mailboxes that are declared', () => {
 
   const passwordOf = async (secret: string, namespace = 'default'): Promise<string> =>
     (await cluster.secret(secret, namespace))?.['password'] ?? '';
-  const isReady = (kind: string, name: string, namespace = 'default') =>
-    expect.poll(() => cluster.says(kind, name, 'Ready', namespace), ready).toBe('True Ready');
+  const isReady = async (kind: string, name: string, namespace = 'default'): Promise<void> => {
+    await expect.poll(() => cluster.says(kind, name, 'Ready', namespace), ready).toBe('True Ready');
+  };
 
   /** Rows, as an administrator would look at them. */
   const query = async <T extends object>(sql: string, values: readonly unknown[] = []): Promise<readonly T[]> => {
@@ -241,6 +242,24 @@ spec: {allowedSenders: [orders@example.test], rotation: {interval: 720h, overlap
     await expect.poll(() => passwordOf('shop-smtp'), ready).not.toBe(secret?.['password']);
     const passwords = () => query(`select expires_at is null as is_present from mail_credential_password order by 1`);
     await expect.poll(passwords, ready).toEqual([{ is_present: false }, { is_present: true }]);
+  });
+
+  test('a MailServer outside of the namespace of the operator gives nobody a domain', async () => {
+    await cluster.apply(`
+apiVersion: postrider.dev/v1alpha1
+kind: MailServer
+metadata: {name: default, namespace: tenant}
+spec: {hostname: mail.tenant.test, domains: [wellknown.test]}
+---
+apiVersion: postrider.dev/v1alpha1
+kind: MailDomain
+metadata: {name: wellknown, namespace: tenant}
+spec: {domain: wellknown.test}
+`);
+    const says = () => cluster.says('MailDomain', 'wellknown', 'Accepted', 'tenant');
+    await expect.poll(says, ready).toBe('False ServerNotFound');
+    expect(await query(`select from domain where name = 'wellknown.test'`)).toEqual([]);
+    await cluster.delete('MailDomain', 'wellknown', 'tenant');
   });
 
   test('the MailServer tells how the installation is', async () => {
