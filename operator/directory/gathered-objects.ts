@@ -33,16 +33,13 @@ export class ObjectReader {
     const unreadable: ResourceFault[] = [];
     const objects = new Map<string, OwnObject>();
     const known = new Map<string, { readonly object: KubeObject; readonly read: ReadObject }>();
-    const readAll = <Kind extends ClusterKind, R extends Resource<Kind>>(
-      kind: Kind,
-      items: readonly OwnObject[],
-    ): readonly R[] =>
+    const readAll = (kind: ClusterKind, items: readonly OwnObject[]): readonly Resource[] =>
       items.flatMap((object) => {
         const { uid } = object.metadata;
         const read = this.#read(kind, object);
         known.set(uid, { object, read });
         objects.set(uid, object);
-        if (read.resource) return [read.resource as R];
+        if (read.resource) return [read.resource];
         unreadable.push(read.fault);
         return [];
       });
@@ -62,7 +59,7 @@ export class ObjectReader {
   #read(kind: ClusterKind, object: OwnObject): ReadObject {
     const before = this.#known.get(object.metadata.uid);
     if (before && !differsInWish(before.object, object)) return before.read;
-    return readClusterObject(kind, object) as ReadObject;
+    return readClusterObject(kind, object);
   }
 }
 

@@ -4,7 +4,7 @@ import type { KubeClient } from '#operator/kube/client.ts';
 import type { EventRecorder } from '#operator/kube/event-recorder.ts';
 import { refOf } from '#operator/kube/resource.ts';
 import { ownCaches, type OwnObject, type ResourceCaches } from '#operator/foundation/resource-caches.ts';
-import { findCondition, type ResourceStatus } from '#operator/status/condition.ts';
+import { findCondition } from '#operator/status/condition.ts';
 import type { StatusBoard } from '#operator/status/status-board.ts';
 import type { DatabaseTrouble } from './database-state.ts';
 import { hasFinalizer, isDeleting, releaseFinalizer } from './finalizers.ts';
@@ -43,7 +43,7 @@ export async function reportPending(options: PendingOptions, trouble: DatabaseTr
 /** Its spec was not put into the database yet, or it speaks for the whole installation. */
 function isPending(object: OwnObject): boolean {
   if (object.kind === 'MailServer' || isHeld(object)) return true;
-  const synced = findCondition(object.status as ResourceStatus | undefined, 'Synced');
+  const synced = findCondition(object.status, 'Synced');
   return synced?.observedGeneration !== object.metadata.generation || synced?.status !== 'True';
 }
 

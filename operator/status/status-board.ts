@@ -172,7 +172,7 @@ export class StatusBoard implements AsyncDisposable {
     if (!type) throw new TerminalError(`${ref.kind} has no status of ours`);
     const { namespace, name, uid } = ref;
     try {
-      return await this.#options.client.applyStatus<StatusObject>(type as ResourceType<StatusObject>, {
+      return await this.#options.client.applyStatus<StatusObject>(type, {
         apiVersion: apiVersionOf(type),
         kind: type.kind,
         // With the uid, so that an object made anew under the name does not get the status of the one before.

@@ -52,14 +52,14 @@ describe('version 2', () => {
       address: '192.0.2.7',
       port: 56_324,
     });
-    const six = '20010db8000000000000000000000007' + '20010db8000000000000000000000001' + '00010019';
+    const six = '20010db800000000000000000000000720010db800000000000000000000000100010019';
     expect(readProxyHeader(binary(0x21, 0x21, `${six}0400020000`))).toEqual({
       kind: 'client',
       length: 57,
       address: '2001:db8::7',
       port: 1,
     });
-    const mapped = '00000000000000000000ffffc0000207' + '00000000000000000000ffffc6336401' + '00010019';
+    const mapped = '00000000000000000000ffffc000020700000000000000000000ffffc633640100010019';
     expect(readProxyHeader(binary(0x21, 0x21, mapped))).toMatchObject({ address: '192.0.2.7' });
   });
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { mailboxes, type Mailbox } from '#operator/api/mailbox.ts';
 import { forEachBounded } from '#shared/base/bounded.ts';
 import type { Writable } from '#operator/kube/resource.ts';
-import { findCondition, type ResourceStatus } from '#operator/status/condition.ts';
+import { findCondition } from '#operator/status/condition.ts';
 import type { OperatorProcess } from '../operator/operator-process.ts';
 import { mailbox } from '../operator/operator-under-test.ts';
 import { until } from '../operator/until.ts';
@@ -13,8 +13,7 @@ const appliesAtOnce = 16;
 const longMs = 600_000;
 
 const seconds = (from: number): number => (performance.now() - from) / 1000;
-const isReady = ({ status }: Mailbox): boolean =>
-  findCondition(status as ResourceStatus | undefined, 'Ready')?.status === 'True';
+const isReady = ({ status }: Mailbox): boolean => findCondition(status, 'Ready')?.status === 'True';
 
 /** Applies them as fast as the API server takes them, and waits until every one is Ready. */
 export async function allReady({ cluster }: Installation, operator: OperatorProcess, count: number): Promise<number> {

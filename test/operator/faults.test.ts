@@ -45,8 +45,9 @@ describe.skipIf(lacksKube())('an operator when something is away', () => {
       env: { LEASE_NAME: 'faults' },
       ...(process.env['SHOW_LOG'] && { log: (line: string) => void process.stdout.write(line) }),
     });
-  const isReady = (name: string, kind = 'Mailbox', namespace = 'default') =>
-    expect.poll(() => cluster.says(kind, name, 'Ready', namespace), soon).toBe('True Ready');
+  const isReady = async (name: string, kind = 'Mailbox', namespace = 'default'): Promise<void> => {
+    await expect.poll(() => cluster.says(kind, name, 'Ready', namespace), soon).toBe('True Ready');
+  };
   const query = async (sql: string): Promise<readonly object[]> => {
     const client = new pg.Client({ connectionString: database.url });
     await client.connect();

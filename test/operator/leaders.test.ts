@@ -28,8 +28,12 @@ describe.skipIf(lacksKube())('operators, of which one leads', () => {
 
   const start = (identity: string, databaseUrl = database.url): Promise<OperatorProcess> =>
     startOperatorProcess({ kubeconfig: kube.kubeconfig, databaseUrl, identity });
-  const leads = (operator: OperatorProcess) => expect.poll(() => operator.isLeading(), soon).toBe(true);
-  const isReady = (name: string) => expect.poll(() => cluster.says('Mailbox', name, 'Ready'), soon).toBe('True Ready');
+  const leads = async (operator: OperatorProcess): Promise<void> => {
+    await expect.poll(() => operator.isLeading(), soon).toBe(true);
+  };
+  const isReady = async (name: string): Promise<void> => {
+    await expect.poll(() => cluster.says('Mailbox', name, 'Ready'), soon).toBe('True Ready');
+  };
   const query = async (sql: string): Promise<readonly object[]> => {
     const client = new pg.Client({ connectionString: database.url });
     await client.connect();

@@ -64,7 +64,7 @@ export class Cluster {
   }
 
   get(kind: string, name: string, namespace = 'default'): Promise<StatusObject> {
-    return this.client.get<StatusObject>(typeOf(kind) as ResourceType<StatusObject>, { namespace, name });
+    return this.client.get<StatusObject>(typeOf(kind), { namespace, name });
   }
 
   delete(kind: string, name: string, namespace = 'default'): Promise<boolean> {
