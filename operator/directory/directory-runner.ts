@@ -15,7 +15,7 @@ import { isProvedBy } from './claims.ts';
 import { CredentialHosts } from './credential-hosts.ts';
 import { releaseFinalizer, settleFinalizers } from './finalizers.ts';
 import { isPaused, ObjectReader, type GatheredObjects } from './gathered-objects.ts';
-import { isPasswordAction, makePasswords, type PasswordAction } from './new-passwords.ts';
+import { isPasswordAction, makePasswords, type MadePasswords, type PasswordAction } from './new-passwords.ts';
 import { OwnedSecrets } from './owned-secrets.ts';
 import { SecretReader } from './secret-reader.ts';
 import { VerdictReporter } from './verdict-reporter.ts';
@@ -121,21 +121,28 @@ export class DirectoryRunner {
     const others = actions.filter((action) => !isPasswordAction(action));
     if (others.length > 0) done.add(others, await this.#apply(others, new Map()), new Map());
     const passwords = actions.filter(isPasswordAction);
+    // While one batch is written to the database, the Secrets of the next are made.
+    let writing: Promise<void> = Promise.resolve();
     for (let from = 0; from < passwords.length; from += passwordsABatch) {
       if (this.#foundation.lost.aborted) break;
       if (from > 0 && this.#foundation.clock.monotonicMs() > deadline) {
         done.isCutShort = true;
         break;
       }
-      await this.#setPasswords(passwords.slice(from, from + passwordsABatch), gathered, done);
+      const batch = passwords.slice(from, from + passwordsABatch);
+      const [made] = await Promise.all([this.#makePasswords(batch, gathered), writing]);
+      writing = this.#setPasswords(batch, made, done);
+      // Whoever awaits it hears of it.
+      writing.catch(() => undefined);
     }
+    await writing;
     this.#count(done);
     return done;
   }
 
-  async #setPasswords(batch: readonly PasswordAction[], gathered: GatheredObjects, done: Done): Promise<void> {
+  #makePasswords(batch: readonly PasswordAction[], gathered: GatheredObjects): Promise<MadePasswords> {
     const { keyring, metrics, database } = this.#foundation;
-    const { passwords, failures } = await makePasswords(batch, {
+    return makePasswords(batch, {
       db: database.db,
       keyring,
       secrets: this.#owned,
@@ -143,6 +150,13 @@ export class DirectoryRunner {
       objectOf: (uid) => gathered.objects.get(uid),
       hostOf: () => this.#hosts.current(),
     });
+  }
+
+  async #setPasswords(
+    batch: readonly PasswordAction[],
+    { passwords, failures }: MadePasswords,
+    done: Done,
+  ): Promise<void> {
     const ready = batch.filter(({ uid }) => passwords.has(uid));
     done.add(ready, ready.length > 0 ? await this.#apply(ready, passwords) : new Map(), failures);
   }

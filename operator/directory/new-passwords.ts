@@ -40,7 +40,7 @@ export type MadePasswords = {
 };
 
 /** Secrets are written, and passwords hashed, so many at a time. */
-const atOnce = 8;
+const atOnce = 12;
 
 export async function makePasswords(
   actions: readonly PasswordAction[],
