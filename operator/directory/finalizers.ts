@@ -9,7 +9,7 @@ import type { KubeClient } from '#operator/kube/client.ts';
 import { isConflict, isForbidden, isInvalid, isNotFound } from '#operator/kube/kube-error.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 
-export const finalizer = 'postrider.dev/directory';
+const finalizer = 'postrider.dev/directory';
 
 const patchesAtOnce = 8;
 

@@ -27,11 +27,11 @@ export type OwnedSecret = {
 /** `taken`: there is a Secret of this name that is not ours. `gone`: the namespace takes no new objects. */
 export type WriteOutcome = 'written' | 'taken' | 'gone';
 
-export function ownerOf({ kind, metadata }: KubeObject): string {
+function ownerOf({ kind, metadata }: KubeObject): string {
   return `${kind}/${metadata.name}`;
 }
 
-export function isOwnedBy(secret: Secret, owner: KubeObject): boolean {
+function isOwnedBy(secret: Secret, owner: KubeObject): boolean {
   return secret.metadata.annotations?.[ownerAnnotation] === ownerOf(owner);
 }
 
