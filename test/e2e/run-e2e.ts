@@ -42,9 +42,9 @@ async function tell(): Promise<void> {
     await certificateRotation(scene);
     await deletionPolicies(scene);
     if (!isShort) {
-      await dkimRotation(scene);
       await autoscaling(scene);
       await upgradeAndRollback(scene);
+      await dkimRotation(scene);
     }
     await uninstall(scene);
     if (!isShort) await reinstall(scene);
