@@ -41,10 +41,6 @@ const aliveSeconds = 35;
 type Row = Omit<ServerInstance, 'facts'> & { readonly facts: unknown };
 
 export async function readInstances(db: Kysely<Database>): Promise<readonly ServerInstance[]> {
-  const known = await sql<{ is_there: boolean }>`select to_regclass('server_instance') is not null as is_there`.execute(
-    db,
-  );
-  if (known.rows[0]?.is_there !== true) return [];
   const { rows } = await sql<Row>`select name, roles, version, started_at as "startedAt", facts
     from server_instance where seen_at > now() - make_interval(secs => ${aliveSeconds}) order by name`.execute(db);
   return rows.map((row) => ({ ...row, facts: facts.parse(row.facts) }));
