@@ -15,10 +15,26 @@ afterEach(() => {
 
 type Script = (question: Packet, overTcp: boolean) => Buffer | null;
 
+/** UDP on a port that is free for TCP too: another program may have it there. */
+async function bindWithTcp(): Promise<[udp: Socket, port: number]> {
+  for (;;) {
+    const udp = createSocket('udp4');
+    await new Promise<void>((resolve) => udp.bind(0, '127.0.0.1', resolve));
+    const { port } = udp.address();
+    const isFree = await new Promise<boolean>((resolve) => {
+      const probe = createServer()
+        .once('error', () => resolve(false))
+        .listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+    });
+    if (isFree) return [udp, port];
+    udp.close();
+  }
+}
+
 /** A name server that answers as `script` says, over UDP and TCP on one port. */
 async function serve(script: Script): Promise<{ address: string; port: number; asked: string[] }> {
   const asked: string[] = [];
-  const udp = createSocket('udp4');
+  const [udp, port] = await bindWithTcp();
   const note = (packet: Buffer, transport: string): Packet => {
     const question = decode(packet);
     asked.push(`${transport} ${question.questions?.[0]?.type} ${question.questions?.[0]?.name}`);
@@ -28,8 +44,6 @@ async function serve(script: Script): Promise<{ address: string; port: number; a
     const reply = script(note(packet, 'udp'), false);
     if (reply) udp.send(reply, from.port, from.address);
   });
-  await new Promise<void>((resolve) => udp.bind(0, '127.0.0.1', resolve));
-  const { port } = udp.address();
   const tcp = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.on('data', (chunk) => {
