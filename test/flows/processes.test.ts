@@ -28,7 +28,7 @@ const processesOf = (service: Service, event: string): ReadonlySet<number | unde
   new Set(logged(service, event).map(({ process }) => process));
 
 async function until(isSo: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   while (!(await isSo())) {
     if (performance.now() > deadline) throw new Error('it did not become so');
     await sleep(50);

@@ -85,7 +85,7 @@ metadata: {name: team}
 spec: {address: team@example.test, members: [${users.alice.address}, ${users.bob.address}]}
 `;
 
-const readyTimeoutMs = 30_000;
+const readyTimeoutMs = 90_000;
 
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
   const database = options.databaseUrl ? null : await createTestDatabase();
