@@ -29,7 +29,9 @@ export function packagesOf(root: string, folders: readonly string[]): ReadonlySe
     // npm lists optional dependencies among the others too.
     const optional = new Set(Object.keys({ ...file.optionalDependencies, ...file.peerDependencies }));
     const all = Object.keys({ ...file.dependencies, ...file.optionalDependencies, ...file.peerDependencies });
-    waiting.push(...all.map((name) => ({ name, from, isOptional: optional.has(name) })));
+    // Some name packages of declarations as what they need; a program reads none of them.
+    const needed = all.filter((name) => !name.startsWith('@types/'));
+    waiting.push(...needed.map((name) => ({ name, from, isOptional: optional.has(name) })));
   }
   return found;
 }
