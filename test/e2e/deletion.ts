@@ -38,6 +38,8 @@ export async function deletionPolicies(scene: Scene): Promise<void> {
     });
     await eventually('it opens', 30, () => opens(endpoints, again));
     if (await has(endpoints, again, mark)) throw new Error('the mail of the deleted mailbox is there again');
+    // Its finalizer needs the operator, which is uninstalled later.
+    await kubectl('delete', 'mailbox', 'deleted', '--timeout=120s');
   });
 }
 

@@ -149,6 +149,7 @@ export async function reinstall({ story, alice, bob }: Scene): Promise<void> {
 export async function cleanUp(story: Story): Promise<void> {
   await story.step('everything that this run made is removed', async () => {
     await helm('uninstall', release, '--ignore-not-found', '--wait').catch(() => undefined);
+    await releaseFinalizers();
     await run(
       'kubectl',
       'delete',
@@ -157,7 +158,6 @@ export async function cleanUp(story: Story): Promise<void> {
       '--wait=false',
       ...readdirSync('crds').map((file) => `${file.replace('.yaml', '')}.postrider.dev`),
     );
-    await releaseFinalizers();
     await run('kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--timeout=180s');
   });
 }
