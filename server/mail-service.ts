@@ -73,6 +73,7 @@ export async function openMailService(
     onFileBytes: (change) => metrics.spoolBytes.inc(change),
   });
   const directory = stack.use(createPgDirectory(database));
+  const resolver = await openResolver(foundation);
   const sending = createSendingService({
     config,
     clock,
@@ -82,9 +83,9 @@ export async function openMailService(
     keyring,
     directory,
     createSpool: (maxBytes) => spools.createSpool(maxBytes),
-    resolver: await openResolver(foundation),
+    resolver,
   });
-  const outbound = await openOutbound(foundation, { database, keyring, store, directory, sending, tell });
+  const outbound = await openOutbound(foundation, { database, resolver, keyring, store, directory, sending, tell });
   const smtp: SmtpServices = {
     store,
     spools,

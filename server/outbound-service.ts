@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 import { createAddressGuard } from '#shared/dns/address-guard.ts';
-import { openResolver } from './dns-service.ts';
+import type { Resolver } from '#shared/dns/answer.ts';
 import { ValidationWatch } from '#shared/dns/validation.ts';
 import type { Foundation } from './foundation.ts';
 import type { InstanceFacts } from './instance/instance-facts.ts';
@@ -30,6 +30,7 @@ import { createTransport } from './transport/transport.ts';
 
 export type OutboundParts = {
   readonly database: PostgresDatabase;
+  readonly resolver: Resolver;
   readonly keyring: Keyring;
   readonly store: MailStore;
   readonly directory: RecipientDirectory;
@@ -90,12 +91,11 @@ export async function openOutbound(foundation: Foundation, parts: OutboundParts)
 
 async function openTransport(
   { config, logger, clock, metrics, stack }: Foundation,
-  { database, sending }: OutboundParts,
+  { database, resolver, sending }: OutboundParts,
   routes: RouteSource,
 ): Promise<{ readonly transport: Transport & TargetProber; readonly facts: () => OutboundFacts }> {
   const { db } = database;
   const { hostname } = config;
-  const resolver = await openResolver({ config, clock });
   const validation = new ValidationWatch({
     resolver,
     clock,

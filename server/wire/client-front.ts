@@ -4,6 +4,7 @@
  * address.
  */
 import type { Server, Socket } from 'node:net';
+import { plainAddress } from '#shared/base/ip-network.ts';
 import { longestProxyHeader, readProxyHeader } from './proxy-header.ts';
 
 export type ClientFront = {
@@ -25,13 +26,13 @@ export function receiveClients(server: Server, front: ClientFront): void {
   const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
   const waiting = new Set<Socket>();
   const admit = (socket: Socket): void => {
-    front.sawClient(plain(socket.remoteAddress ?? ''));
+    front.sawClient(plainAddress(socket.remoteAddress ?? ''));
     for (const listener of listeners) listener.call(server, socket);
   };
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
     const { isBalancer } = front;
-    const balancer = plain(socket.remoteAddress ?? '');
+    const balancer = plainAddress(socket.remoteAddress ?? '');
     if (isBalancer?.(balancer) !== true) return admit(socket);
     if (waiting.size >= mostWaiting) return void socket.destroy();
     waiting.add(socket);
@@ -97,9 +98,4 @@ function setClient(socket: Socket, client: Client): void {
 export function keepClient(from: Socket, to: Socket): void {
   const client = clients.get(from);
   if (client) setClient(to, client);
-}
-
-/** An IPv4 address that came through an IPv6 socket, as IPv4. */
-function plain(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }

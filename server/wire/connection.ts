@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { plainAddress } from '#shared/base/ip-network.ts';
 import { channelBinding } from './channel-binding.ts';
 import type { TlsContext } from './tls-context.ts';
 
@@ -300,9 +301,4 @@ export class Connection implements AsyncDisposable {
     });
     if (this.#isClosed) throw new ConnectionLost(failure);
   }
-}
-
-/** An IPv4 address that came through an IPv6 socket, as IPv4. */
-function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }

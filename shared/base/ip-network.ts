@@ -12,3 +12,8 @@ export function networkOf(address: string): string {
   }
   return groups.slice(0, 4).join(':');
 }
+
+/** An IPv4 address that came through an IPv6 socket, as IPv4. */
+export function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}

@@ -6,6 +6,7 @@ import type { MetricTable, MetricsOf } from './metric-table.ts';
 
 const reconcileBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const queueBuckets = [0.0001, 0.001, 0.01, 0.1, 0.5, 1, 5, 10, 60, 300];
+const requestBuckets = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
 
 export const kubeMetricTable = {
   reconciles: {
@@ -106,7 +107,7 @@ export const kubeMetricTable = {
     name: 'rest_client_request_duration_seconds',
     help: 'Time from a request to the whole of its answer; watches are not counted.',
     labels: ['verb', 'host'],
-    buckets: [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60],
+    buckets: requestBuckets,
   },
   requestRetries: {
     type: 'counter',
@@ -119,7 +120,7 @@ export const kubeMetricTable = {
     name: 'rest_client_rate_limiter_duration_seconds',
     help: 'Time that a request waited for its turn in this program.',
     labels: ['verb', 'host'],
-    buckets: [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60],
+    buckets: requestBuckets,
   },
   isLeader: {
     type: 'gauge',

@@ -239,31 +239,27 @@ function planAlias(alias: WantedAlias, row: ObservedAlias | null): readonly Acti
 
 type Row = ObservedDomain | ObservedAccount | ObservedAlias;
 
-const order: readonly Action['do'][] = [
-  'purge-account',
-  'delete-alias',
-  'remove-address',
-  'remove-domain-name',
-  'retire-account',
-  'retire-alias',
-  'release',
-  'delete-domain',
-  'retire-domain',
-  'delete-route',
-  'delete-credential',
-  'remove-expired-passwords',
-  'put-domain',
-  'add-domain-name',
-  'put-account',
-  'put-alias',
-  'add-address',
-  'put-route',
-  'put-credential',
-  'set-password',
-  'set-credential-password',
+/** What frees names, what domains need, the rest: each in the order in which its actions are to be done. */
+export const actionPhases: readonly (readonly Action['do'][])[] = [
+  [
+    'purge-account',
+    'delete-alias',
+    'remove-address',
+    'remove-domain-name',
+    'retire-account',
+    'retire-alias',
+    'release',
+    'delete-domain',
+    'retire-domain',
+    'delete-route',
+    'delete-credential',
+    'remove-expired-passwords',
+  ],
+  ['put-domain', 'add-domain-name'],
+  ['put-account', 'put-alias', 'add-address', 'put-route', 'put-credential', 'set-password', 'set-credential-password'],
 ];
 
 function inOrder(actions: readonly Action[]): readonly Action[] {
   if (actions.length === 0) return actions;
-  return order.flatMap((kind) => actions.filter((action) => action.do === kind));
+  return actionPhases.flat().flatMap((kind) => actions.filter((action) => action.do === kind));
 }

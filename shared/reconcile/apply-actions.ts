@@ -10,6 +10,7 @@ import { transact } from '#shared/db/tx.ts';
 import { setPrimaryPasswords } from '#shared/directory/credentials.ts';
 import type { NewPassword } from '#shared/directory/credentials.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
+import { actionPhases } from '#shared/provisioning/plan.ts';
 import type { Action } from '#shared/provisioning/plan.ts';
 import { addressKey } from '#shared/provisioning/wanted.ts';
 import type { Named } from '#shared/provisioning/wanted.ts';
@@ -43,26 +44,6 @@ export async function lockDirectory(tx: Kysely<Database>): Promise<void> {
   await sql`select pg_advisory_xact_lock(${directoryLock})`.execute(tx);
 }
 
-/** Each in the order in which its actions are to be done. */
-const phases: readonly (readonly Action['do'][])[] = [
-  [
-    'purge-account',
-    'delete-alias',
-    'remove-address',
-    'remove-domain-name',
-    'retire-account',
-    'retire-alias',
-    'release',
-    'delete-domain',
-    'retire-domain',
-    'delete-route',
-    'delete-credential',
-    'remove-expired-passwords',
-  ],
-  ['put-domain', 'add-domain-name'],
-  ['put-account', 'put-alias', 'add-address', 'put-route', 'put-credential', 'set-password', 'set-credential-password'],
-];
-
 /**
  * By UID; resolves after the last commit. Throws StaleEpoch, and what `transact` throws where the database can't be
  * reached: what was committed before stays.
@@ -76,7 +57,7 @@ export async function applyActions(options: ApplyActionsOptions): Promise<Readon
     return false;
   });
   // What frees a name comes before anything that takes it, domains before what is at them; then each is its own.
-  const batches = phases.flatMap((kinds) =>
+  const batches = actionPhases.flatMap((kinds) =>
     chunks(byResource(possible.filter((action) => kinds.includes(action.do))), resourcesATransaction),
   );
   for (const batch of batches) {
@@ -179,7 +160,7 @@ async function applyTogether(
   actions: readonly Action[],
 ): Promise<void> {
   const made: Made = new Map();
-  for (const kind of phases.flat()) {
+  for (const kind of actionPhases.flat()) {
     const own = actions.filter((action) => action.do === kind);
     if (own.length > 0) await applyKind(tx, options, own, made);
   }

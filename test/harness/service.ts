@@ -167,7 +167,8 @@ function settingsOf(o: {
   };
 }
 
-async function waitUntilReady(port: number, child: ChildProcess, log: () => string): Promise<void> {
+/** Rejects with what it logged when it ends, or is not ready in time. */
+export async function waitUntilReady(port: number, child: ChildProcess, log: () => string): Promise<void> {
   const deadline = performance.now() + readyTimeoutMs;
   for (;;) {
     const status = await fetch(`http://127.0.0.1:${port}/readyz`).then(

@@ -1,21 +1,18 @@
 /** A real server process on the operator's database, as a pod of the cluster runs it: no manifests, no migrations. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import tls from 'node:tls';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ImapSession } from '../harness/imap-session.ts';
-import { chosenPorts, type ServicePorts } from '../harness/service.ts';
+import { chosenPorts, waitUntilReady, type ServicePorts } from '../harness/service.ts';
 
 export interface MailServerProcess extends AsyncDisposable {
   readonly ports: ServicePorts;
   /** Whether IMAP takes this login. Rejects where the server does not answer. */
   logsIn(address: string, password: string): Promise<boolean>;
 }
-
-const readyTimeoutMs = 40_000;
 
 export async function startMailServer(options: {
   readonly databaseUrl: string;
@@ -52,7 +49,7 @@ export async function startMailServer(options: {
   const hear = (chunk: Buffer): void => void (log += chunk.toString());
   child.stdout.on('data', hear);
   child.stderr.on('data', hear);
-  await untilReady(ports.http, child, () => log);
+  await waitUntilReady(ports.http, child, () => log);
   return {
     ports,
     logsIn: (address, password) => logsIn(ports.imapTls, address, password),
@@ -79,23 +76,4 @@ async function logsIn(port: number, address: string, password: string): Promise<
   if (tagged.startsWith('OK')) return true;
   if (/AUTHENTICATIONFAILED/.test(tagged)) return false;
   throw new Error(tagged);
-}
-
-async function untilReady(port: number, child: ChildProcess, log: () => string): Promise<void> {
-  const deadline = performance.now() + readyTimeoutMs;
-  for (;;) {
-    const status = await fetch(`http://127.0.0.1:${port}/readyz`).then(
-      async (response) => {
-        await response.arrayBuffer();
-        return response.status;
-      },
-      () => 0, // Not listening yet.
-    );
-    if (status === 200) return;
-    if (child.exitCode !== null || performance.now() > deadline) {
-      child.kill('SIGKILL');
-      throw new Error(`the server is not ready (exit code ${child.exitCode}):\n${log()}`);
-    }
-    await sleep(50);
-  }
 }
