@@ -80,8 +80,10 @@ test('SMTP that turns to TLS keeps its client', async () => {
   await using client = LineClient.over(await secure(socket));
   await client.ask('EHLO client.example', /^250 /);
   await client.ask(`AUTH PLAIN ${Buffer.from('\0nobody@example.test\0wrong').toString('base64')}`, /^535/);
-  const [, connection] = /"connection":"([^"]+)","event":"conn\.open"[^\n]*"192\.0\.2\.9"/.exec(service.log()) ?? [];
-  await vi.waitFor(() => expect(service.log()).toContain(`"connection":"${connection}","event":"auth.fail"`), 5_000);
+  await vi.waitFor(() => {
+    const [, connection] = /"connection":"([^"]+)","event":"conn\.open"[^\n]*"192\.0\.2\.9"/.exec(service.log()) ?? [];
+    expect(service.log()).toContain(`"connection":"${connection}","event":"auth.fail"`);
+  }, 5_000);
 });
 
 test('IMAP in clear and with TLS, with headers in pieces', async () => {
