@@ -1,10 +1,11 @@
 /**
  * Builds etcd, kube-apiserver and kubectl from the Go modules that tools/envtest/go.mod pins, for the tests that need
- * a real Kubernetes API server. They go into a cache folder of the user's and are built once a version. Ends with 0
- * and a line that says so where there is no Go: it installs nothing.
+ * a real Kubernetes API server. They go into a cache folder of the user's and are built once a version; where the PATH
+ * has a kube-apiserver of that very version, with the others beside it, these are copied. Ends with 0 and a line that
+ * says so where there is no Go: it installs nothing.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { constants, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { envtestFolder } from './envtest/folder.ts';
@@ -20,10 +21,16 @@ const goFolders = ['/usr/local/go/bin', '/usr/lib/go/bin'];
 
 const folder = envtestFolder(readFileSync('tools/envtest/go.mod', 'utf8'), process.env);
 const missing = programs.filter(({ name }) => !existsSync(path.join(folder, name)));
+const built = missing.length === 0 ? undefined : builtFolder();
 if (process.env['KUBEBUILDER_ASSETS']) {
   console.log(`envtest: KUBEBUILDER_ASSETS is set, its programs are used (${process.env['KUBEBUILDER_ASSETS']})`);
 } else if (missing.length === 0) {
   console.log(`envtest: ${folder} has all programs`);
+} else if (built !== undefined) {
+  console.log(`envtest: ${folder} gets its programs from ${built}`);
+  for (const { name } of missing) {
+    put(name, (part) => copyFileSync(path.join(built, name), part, constants.COPYFILE_FICLONE));
+  }
 } else if (!hasGo()) {
   console.log('envtest: there is no Go here; install it (Debian: golang), or set KUBEBUILDER_ASSETS');
 } else {
@@ -36,8 +43,26 @@ function hasGo(): boolean {
   return spawnSync('go', ['version']).status === 0;
 }
 
-function build(): void {
+/** A folder on the PATH with all of the programs, built from the pinned version of Kubernetes. */
+function builtFolder(): string | undefined {
+  const folders = (process.env['PATH'] ?? '').split(path.delimiter).filter((one) => path.isAbsolute(one));
+  return folders.find((one) => {
+    if (!programs.every(({ name }) => existsSync(path.join(one, name)))) return false;
+    const { stdout } = spawnSync(path.join(one, 'kube-apiserver'), ['--version'], { encoding: 'utf8' });
+    return stdout?.trim() === `Kubernetes ${path.basename(folder)}`;
+  });
+}
+
+/** Whole or not at all, also where two runs meet. */
+function put(name: string, make: (part: string) => void): void {
   mkdirSync(folder, { recursive: true });
+  const target = path.join(folder, name);
+  const part = `${target}.${process.pid}.part`;
+  make(part);
+  renameSync(part, target);
+}
+
+function build(): void {
   const version = path.basename(folder);
   const [major, minor] = version.slice(1).split('.');
   const stamp = 'k8s.io/component-base/version';
@@ -46,19 +71,14 @@ function build(): void {
   );
   for (const { name, source } of missing) {
     console.log(`envtest: building ${name} into ${folder}; some minutes the first time`);
-    const target = path.join(folder, name);
-    const part = `${target}.${process.pid}.part`;
     const ldflags = `-s -w ${name === 'etcd' ? '' : flags.join(' ')}`;
-    const { status } = spawnSync('go', ['build', '-trimpath', '-ldflags', ldflags, '-o', part, source], {
-      cwd: 'tools/envtest',
-      stdio: 'inherit',
-      env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly' },
+    put(name, (part) => {
+      const { status } = spawnSync('go', ['build', '-trimpath', '-ldflags', ldflags, '-o', part, source], {
+        cwd: 'tools/envtest',
+        stdio: 'inherit',
+        env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly' },
+      });
+      if (status !== 0) throw new Error(`envtest: building ${name} failed`);
     });
-    if (status !== 0) {
-      console.error(`envtest: building ${name} failed`);
-      process.exitCode = 1;
-      return;
-    }
-    renameSync(part, target);
   }
 }
