@@ -33,6 +33,14 @@ test('IMAP_USE_SSL and SMTP_RECEIVE_USE_SSL turn the ports in clear into TLS por
   );
 });
 
+test.each([
+  ['all', ['http', 'mx', 'submission', 'submissions', 'imap', 'imaps', 'acme']],
+  ['imap', ['http', 'imap', 'imaps', 'acme']],
+  ['outbound,janitor', ['http']],
+])('ACME_HTTP_PORT with ROLES=%s is opened once, where clients come', (roles, names) => {
+  expect(plan({ ROLES: roles, ACME_HTTP_PORT: '8081' }).map((line) => line.split(' ')[0])).toEqual(names);
+});
+
 test('a port that is off is not opened', () => {
   expect(plan({ ROLES: 'imap', IMAP_PORT: 'off', HTTP_PORT: 'off' })).toEqual(['imaps 127.0.0.1:2993 implicit']);
 });

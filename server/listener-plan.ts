@@ -3,7 +3,7 @@ import type { ServerConfig } from '#shared/config/server-config.ts';
 import type { Role } from '#shared/config/settings.ts';
 
 /** As in logs and the `listener` label of metrics. */
-export type ListenerName = 'mx' | 'submission' | 'submissions' | 'imap' | 'imaps' | 'http';
+export type ListenerName = 'mx' | 'submission' | 'submissions' | 'imap' | 'imaps' | 'acme' | 'http';
 
 export type PlannedListener = {
   readonly name: ListenerName;
@@ -14,6 +14,8 @@ export type PlannedListener = {
   /** Connections of the load balancers that the configuration names begin with a PROXY header. */
   readonly isBalanced: boolean;
 };
+
+const clientRoles = ['mx', 'submission', 'imap'] as const;
 
 /** HTTP is always there: probes and metrics need it whatever else the process does. */
 export function planListeners(config: ServerConfig): readonly PlannedListener[] {
@@ -54,6 +56,11 @@ export function planListeners(config: ServerConfig): readonly PlannedListener[] 
       tls: config.imapUseSsl ? 'implicit' : 'starttls',
     },
     { role: 'imap', name: 'imaps', host: config.imapHost, port: config.imapSslPort, tls: 'implicit' },
+    // Once, where clients come: the name that is to be shown is one of these listeners'.
+    ...clientRoles
+      .filter((role) => config.roles.includes(role))
+      .slice(0, 1)
+      .map((role) => ({ role, name: 'acme', host: config.httpHost, port: config.acmeHttpPort, tls: 'none' }) as const),
   ];
   return rows.flatMap(({ role, name, host, port, tls }) =>
     port !== null && (role === null || config.roles.includes(role))

@@ -1,7 +1,9 @@
 /** Storage, directory and logins on Postgres, and the mail listeners that are made of them. */
 import { dataPaths, type ServerConfig } from '#shared/config/server-config.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
+import { findKeyAuthorization } from '#shared/directory/acme-challenges.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
+import { ChallengeListener } from './acme/challenge-listener.ts';
 import { createAuthenticator } from './accounts/password-authenticator.ts';
 import type { TokenIssuer } from './accounts/token-logins.ts';
 import { openResolver } from './dns-service.ts';
@@ -120,6 +122,7 @@ export async function openMailService(
     outboundFacts: outbound.facts,
     open: (plan) => {
       const front = clientFront(plan, foundation, clients);
+      if (plan.name === 'acme') return openChallenges(plan, database, foundation, front);
       return plan.name === 'imap' || plan.name === 'imaps'
         ? openImap(plan, imap, foundation, front)
         : openSmtp({ ...smtpOptions(plan, foundation), front }, smtp);
@@ -183,6 +186,28 @@ function clientFront(
         'dropped a connection of a load balancer (PROXY_PROTOCOL_NETWORKS) without its header',
       ),
   };
+}
+
+/** Connections to the port of challenges at a time: an authority opens a few. */
+const maxAcmeConnections = 200;
+
+async function openChallenges(
+  { host, port }: PlannedListener,
+  { db }: PostgresDatabase,
+  { config, logger, metrics }: Foundation,
+  front: ClientFront,
+): Promise<OpenListener> {
+  const listener = await ChallengeListener.open({
+    host,
+    port,
+    maxConnections: Math.min(maxAcmeConnections, config.maxConnections),
+    maxConnectionsPerAddress: config.maxConnectionsPerAddress,
+    front,
+    logger,
+    metrics,
+    find: (token) => findKeyAuthorization(db, token),
+  });
+  return { name: 'acme', port: listener.port, stop: (graceMs) => listener.stop(graceMs) };
 }
 
 async function openImap(

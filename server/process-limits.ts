@@ -17,7 +17,7 @@ export async function tellLimits(config: ServerConfig, database: PostgresDatabas
 
 async function tellFiles(config: ServerConfig, logger: Logger): Promise<void> {
   const limit = await openFilesLimit();
-  const listeners = planListeners(config).filter(({ name }) => name !== 'http').length;
+  const listeners = planListeners(config).filter(({ name }) => name !== 'http' && name !== 'acme').length;
   const needed = listeners * config.maxConnections + config.databasePoolSize + otherFiles;
   if (limit === null || limit >= needed) return;
   logger.warn(

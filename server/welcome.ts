@@ -11,6 +11,7 @@ const listenerWords: Readonly<Record<ListenerName, string>> = {
   submissions: 'SMTP submission (TLS, login)',
   imap: 'IMAP (STARTTLS)',
   imaps: 'IMAP (TLS)',
+  acme: 'HTTP: challenges of an ACME authority',
   http: 'HTTP: /readyz, /metrics, /api/v1/info',
 };
 

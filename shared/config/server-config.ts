@@ -114,6 +114,7 @@ function checkPorts(config: ServerConfig, faults: string[]): void {
     'submissionPort',
     'smtpReceiveSslPort',
     'httpPort',
+    'acmeHttpPort',
   ] as const;
   const seen = new Map<number, string>();
   for (const key of portKeys) {

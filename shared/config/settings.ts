@@ -29,7 +29,7 @@ import {
 export const roles = ['mx', 'submission', 'outbound', 'imap', 'http', 'janitor'] as const;
 export type Role = (typeof roles)[number];
 
-export const mailListeners = ['mx', 'submission', 'submissions', 'imap', 'imaps'] as const;
+export const mailListeners = ['mx', 'submission', 'submissions', 'imap', 'imaps', 'acme'] as const;
 
 const everywhere = '0.0.0.0';
 const loopback = '127.0.0.1';
@@ -218,7 +218,7 @@ export const settings = {
     type: hostType,
     standard: everywhere,
     presets: onLoopback,
-    help: 'Address for health, metrics and information.',
+    help: 'Address for health, metrics and information, and for ACME_HTTP_PORT.',
   }),
   httpPort: setting({
     names: ['HTTP_PORT'],
@@ -226,6 +226,13 @@ export const settings = {
     type: portType,
     standard: '8080',
     help: '`/healthz`, `/readyz`, `/metrics` and `/api/v1/info`.',
+  }),
+  acmeHttpPort: setting({
+    names: ['ACME_HTTP_PORT'],
+    group: 'Listeners',
+    type: portType,
+    standard: 'off',
+    help: 'Answers the challenges of an ACME authority (http-01, RFC 8555 section 8.3) for certificates that the operator orders, and nothing else. The authority asks on port 80, which has to lead here. Opened by processes that receive mail, take it from users or serve mailboxes.',
   }),
   sslCertFile: setting({
     names: ['SSL_CERT_FILE'],

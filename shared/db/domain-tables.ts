@@ -1,6 +1,6 @@
 import type { Generated } from 'kysely';
 
-export type CertificateSource = 'cert-manager' | 'secret' | 'self-signed';
+export type CertificateSource = 'cert-manager' | 'secret' | 'self-signed' | 'acme';
 
 type CertificateTable = {
   readonly id: Generated<bigint>;

@@ -1,4 +1,5 @@
 /** Every table of the database as Kysely sees it. int8 comes as bigint (client.ts); modseqs, UIDs and sizes are made numbers by the store's row mappers. */
+import type { AcmeTables } from './acme-tables.ts';
 import type { DirectoryTables } from './directory-tables.ts';
 import type { DomainTables } from './domain-tables.ts';
 import type { InstanceTables } from './instance-tables.ts';
@@ -18,7 +19,8 @@ type SchemaStateTable = {
   readonly oldest_server: number;
 };
 
-export type Database = DirectoryTables &
+export type Database = AcmeTables &
+  DirectoryTables &
   DomainTables &
   InstanceTables &
   MailTables &
