@@ -5,7 +5,7 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailError } from '#server/mail/mail-error.ts';
-import { directRoute, type Notices, type QueueAdministration } from '#server/mail/outbound-ports.ts';
+import type { Notices, QueueAdministration } from '#server/mail/outbound-ports.ts';
 import type { LaneBatch, OutboundQueue } from '#server/mail/outbound-queue.ts';
 import type { RecipientDirectory } from '#server/mail/ports.ts';
 import { IdleLanes } from './idle-lanes.ts';
@@ -13,6 +13,7 @@ import { runLane, type LaneControl, type LaneServices } from './lane-run.ts';
 import { Lease } from './lease.ts';
 import { Ledger } from './ledger.ts';
 import { NoticeDesk } from './notice-desk.ts';
+import { keepCounting } from './queue-gauges.ts';
 
 export type OutboundWorkerOptions = Omit<LaneServices, 'ledger' | 'desk'> & {
   readonly queue: OutboundQueue;
@@ -34,8 +35,6 @@ const nextRows = 100;
 const lanesPerClaim = 16;
 const defaultPollMs = 1_000;
 const reapsPerLease = 4;
-const statisticsMs = 60_000;
-const usualGroup = { state: 'queued', priority: 'normal', route: directRoute } as const;
 
 /** For as long as the queue knows this process under one identity. */
 type Shift = {
@@ -80,7 +79,7 @@ export class OutboundWorker {
   async #run(): Promise<void> {
     const { subscribe, logger } = this.#options;
     using _ = subscribe(() => this.#wake());
-    const others = [this.#repeatedly(() => this.#count(), statisticsMs)];
+    const counting = keepCounting(this.#options, this.#stopping.signal);
     while (!this.#stopping.signal.aborted) {
       try {
         await this.#shift();
@@ -89,7 +88,7 @@ export class OutboundWorker {
         await this.#pause(1_000);
       }
     }
-    await Promise.all(others);
+    await counting;
   }
 
   async #shift(): Promise<void> {
@@ -208,33 +207,6 @@ export class OutboundWorker {
       } catch (err) {
         logger.warn({ event: 'queue.reap-failed', err }, 'lapsed lanes could not be looked for');
       }
-    }
-  }
-
-  async #count(): Promise<void> {
-    const { statistics, metrics } = this.#options;
-    const { groups } = await statistics.statistics();
-    metrics.queueDepth.reset();
-    metrics.queueOldestSeconds.reset();
-    // An empty queue is no missing one, to who scales by it.
-    metrics.queueDepth.set(usualGroup, 0);
-    metrics.queueOldestSeconds.set(usualGroup, 0);
-    for (const { state, priority, route, recipients, oldestSeconds } of groups) {
-      metrics.queueDepth.set({ state, priority, route }, recipients);
-      metrics.queueOldestSeconds.set({ state, priority, route }, oldestSeconds);
-    }
-  }
-
-  async #repeatedly(work: () => Promise<void>, everyMs: number): Promise<void> {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      try {
-        await work();
-      } catch (err) {
-        this.#options.logger.debug({ event: 'queue.count-failed', err }, 'the queue could not be counted');
-      }
-      // Not all processes at the same time.
-      await this.#pause(everyMs * (0.5 + this.#options.random()), signal);
     }
   }
 
