@@ -85,6 +85,16 @@ test('a client sees the certificate of the name that it asks for, else the defau
   expect(await seen('a.test')).toBe('a.test');
 });
 
+test('of two for one name the default counts, whichever came first and whatever name it has it by', async () => {
+  const context = await serve();
+  const shadow = (name: string) => ({ ...named('next.test'), names: [name] });
+  context.replaceNamed([shadow('a.test'), shadow('x.wild.test'), named('a.test', true)]);
+  expect(await seen('a.test')).toBe('a.test');
+  expect(await seen('x.wild.test')).toBe('next.test');
+  context.replaceNamed([shadow('x.wild.test'), named('*.wild.test', true)]);
+  expect(await seen('x.wild.test')).toBe('*.wild.test');
+});
+
 test('where our own comes first, the others are for the names that it has not', async () => {
   const context = await serve('first');
   context.replaceNamed([named('a.test', true), { ...named('next.test'), names: ['own.test'] }]);

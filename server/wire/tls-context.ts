@@ -32,7 +32,8 @@ export class TlsContext {
   #ticketKeys: Buffer | null;
   #ownContext: SecureContext;
   #ownCertificate: X509Certificate;
-  #named: ReadonlyMap<string, TlsMaterial> = new Map();
+  /** By name: those of defaults, then all others. */
+  #named: readonly ReadonlyMap<string, TlsMaterial>[] = [];
   #default: TlsMaterial | null = null;
   /** Made when a client first asks: a server may have hundreds of them. */
   #contexts = new WeakMap<TlsMaterial, SecureContext>();
@@ -82,20 +83,18 @@ export class TlsContext {
   }
 
   /**
-   * Takes these instead of those before. Of two for one name the first counts. Each must have passed
-   * `assertUsable`; the same object stands for the same certificate.
+   * Takes these instead of those before. Of two for one name the default counts, so that the owner of a domain can't
+   * stand in for the server; else the first. Each must have passed `assertUsable`; the same object stands for the same
+   * certificate.
    */
   replaceNamed(all: readonly NamedMaterial[]): void {
-    const named = new Map<string, TlsMaterial>();
-    for (const { names, material } of all) {
-      for (const name of names) if (!named.has(name)) named.set(name, material);
-    }
-    this.#named = named;
+    this.#named = [all.filter(({ isDefault }) => isDefault), all.filter(({ isDefault }) => !isDefault)].map(byName);
     this.#default = all.find(({ isDefault }) => isDefault)?.material ?? null;
   }
 
   #find(name: string): TlsMaterial | undefined {
-    return this.#named.get(name) ?? this.#named.get(name.replace(/^[^.]+/, '*'));
+    const wildcard = name.replace(/^[^.]+/, '*');
+    return this.#named.map((named) => named.get(name) ?? named.get(wildcard)).find((found) => found !== undefined);
   }
 
   #contextOf(material: TlsMaterial): SecureContext {
@@ -105,6 +104,14 @@ export class TlsContext {
     this.#contexts.set(material, made);
     return made;
   }
+}
+
+function byName(all: readonly NamedMaterial[]): ReadonlyMap<string, TlsMaterial> {
+  const named = new Map<string, TlsMaterial>();
+  for (const { names, material } of all) {
+    for (const name of names) if (!named.has(name)) named.set(name, material);
+  }
+  return named;
 }
 
 /** Throws what OpenSSL says where the key or the certificate can't be read or don't belong together. */
