@@ -22,6 +22,7 @@ import type {
   Resources,
   SecretResource,
 } from './resource.ts';
+import { ownerAnnotation, secretOwner } from './secret.ts';
 import { specHash } from './spec-hash.ts';
 import { addressKey, credentialSecretName, generatedSecretName } from './wanted.ts';
 import type {
@@ -196,13 +197,15 @@ class Builder {
     const { namespace, name, spec } = resource;
     const { deletionPolicy: _, isAdopting: __, ...own } = common(resource, 'Delete');
     const secretName = spec.secretName ?? credentialSecretName(name);
+    const senders = spec.allowedSenders
+      .map((address, i) => ({ address, answer: this.#maySend(resource, address, i) }))
+      .filter(({ answer }) => answer !== 'no');
     return {
       ...own,
       // A namespace has no dot: no two resources have one name.
       username: `${name}.${namespace}`,
-      allowedSenders: spec.allowedSenders.flatMap((address, i) =>
-        this.#maySend(resource, address, i) ? [formatAddress(address)] : [],
-      ),
+      allowedSenders: senders.map(({ address }) => formatAddress(address)),
+      absentSenders: senders.filter(({ answer }) => answer === 'absent').map(({ address }) => formatAddress(address)),
       limits: limitsOf(spec.limits),
       intervalSeconds: spec.rotation?.interval ?? null,
       overlapSeconds: spec.rotation?.overlap ?? defaultOverlapSeconds,
@@ -211,19 +214,19 @@ class Builder {
     };
   }
 
-  /** What a domain does not let in any more is taken away: the row follows the rest. */
-  #maySend(resource: MailCredentialResource, { domain: name }: MailAddress, i: number): boolean {
+  /** What a domain does not let in any more is taken away: the row follows the rest. `absent`: nobody here can say. */
+  #maySend(resource: MailCredentialResource, { domain: name }: MailAddress, i: number): 'yes' | 'no' | 'absent' {
     const path = ['spec', 'allowedSenders', i];
     const domain = this.#domains.get(name);
     if (!domain) {
       const message = this.#whyNoDomain(name);
       if (this.#isComplete) this.#fault(resource, path, 'SenderDomainNotFound', message);
-      return false;
+      return 'absent';
     }
-    if (this.#isOpenTo(domain, resource.namespace)) return true;
+    if (this.#isOpenTo(domain, resource.namespace)) return 'yes';
     const message = `${labelOf(domain)} lets nobody in ${resource.namespace} send from ${name} (spec.allowedNamespaces)`;
     this.#fault(resource, path, 'SenderNotAllowed', message);
-    return false;
+    return 'no';
   }
 
   /** RFC 5321 section 4.5.1: every domain that receives mail has one. */
@@ -308,7 +311,7 @@ class Builder {
   }
 
   #generatedPassword(resource: Resource, secretName: string, length: number): WantedPassword {
-    const secret = this.#secrets.get(`${resource.namespace}/${secretName}`);
+    const secret = this.#secretMadeFor(resource, secretName);
     const mark = secret?.annotations[generatedAnnotation];
     const none: WantedPassword = {
       value: null,
@@ -319,6 +322,13 @@ class Builder {
       source: { namespace: resource.namespace, name: secretName, mark },
     };
     return secret ? this.#read(resource, secret, 'password', none) : { ...none, mayGenerate: true };
+  }
+
+  /** In a cluster anybody who may write Secrets could put one there, also one that was made for another resource. */
+  #secretMadeFor(resource: Resource, name: string): SecretResource | undefined {
+    const secret = this.#secrets.get(`${resource.namespace}/${name}`);
+    const isMade = this.#origin.kind === 'folder' || secret?.annotations[ownerAnnotation] === secretOwner(resource);
+    return isMade ? secret : undefined;
   }
 
   #read(resource: Resource, secret: SecretResource, key: string, none: WantedPassword): WantedPassword {

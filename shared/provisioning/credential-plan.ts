@@ -37,10 +37,17 @@ export type CredentialAction =
     }
   | { readonly do: 'remove-expired-passwords'; readonly id: bigint; readonly uid: string };
 
+export type CredentialOptions = {
+  readonly kept: ReadonlySet<string>;
+  /** Names of domains that stay as they are although no resource that is sound has them. */
+  readonly keptDomains: ReadonlySet<string>;
+  readonly now: Date;
+};
+
 export function planCredentials(
   wanted: readonly WantedCredential[],
   observed: readonly ObservedCredential[],
-  { kept, now }: { readonly kept: ReadonlySet<string>; readonly now: Date },
+  { kept, keptDomains, now }: CredentialOptions,
 ): readonly CredentialAction[] {
   if (wanted.length === 0 && observed.length === 0) return [];
   const rows = new Map(observed.flatMap((row) => [[row.resourceUid, row] as const, [row.resourceName, row] as const]));
@@ -55,8 +62,27 @@ export function planCredentials(
     ...observed
       .filter((row) => row.hasExpired)
       .map(({ id, resourceUid: uid }) => ({ do: 'remove-expired-passwords' as const, id, uid })),
-    ...wanted.flatMap((each) => planOne(each, rowOf(each), now)),
+    ...wanted.flatMap((each) => {
+      const row = rowOf(each);
+      return planOne(withSenders(each, row, keptDomains), row, now);
+    }),
   ];
+}
+
+/** A sender whose domain is in trouble is neither taken away nor let in: the row keeps it, if it has it. */
+function withSenders(
+  credential: WantedCredential,
+  row: ObservedCredential | null,
+  keptDomains: ReadonlySet<string>,
+): WantedCredential {
+  const { allowedSenders, absentSenders } = credential;
+  if (absentSenders.length === 0) return credential;
+  const stays = (sender: string): boolean =>
+    row?.allowedSenders.includes(sender) === true && keptDomains.has(sender.slice(sender.lastIndexOf('@') + 1));
+  return {
+    ...credential,
+    allowedSenders: allowedSenders.filter((sender) => !absentSenders.includes(sender) || stays(sender)),
+  };
 }
 
 function planOne(credential: WantedCredential, row: ObservedCredential | null, now: Date): readonly CredentialAction[] {

@@ -107,8 +107,18 @@ export function planActions({ wanted, observed, uids, occupants, keptAddresses, 
     ...[...kept.accounts].flatMap(([account, row]) => planAccount(account, row)),
     ...[...kept.aliases].flatMap(([alias, row]) => planAlias(alias, row)),
     ...planRoutes(wanted.routes, observed.routes, uids.kept),
-    ...planCredentials(wanted.credentials, observed.credentials, { kept: uids.kept, now }),
+    ...planCredentials(wanted.credentials, observed.credentials, {
+      kept: uids.kept,
+      keptDomains: keptDomains(observed, uids),
+      now,
+    }),
   ]);
+}
+
+/** Names of domains in use whose resources are not sound. */
+function keptDomains({ domains }: ObservedDirectory, uids: Uids): ReadonlySet<string> {
+  const rows = domains.filter((row) => !row.isRetained && standingOf(row, uids) === 'kept');
+  return new Set(rows.flatMap(({ name, aliasDomains }) => [name, ...aliasDomains]));
 }
 
 type Kept = {

@@ -1,5 +1,13 @@
 import { z } from 'zod';
 
+/** On a Secret that the operator made for a resource: whose it is, as `secretOwner` has it. */
+export const ownerAnnotation = 'postrider.dev/owner';
+
+/** Kind and name, since a resource that comes back under its name has its Secret again. */
+export function secretOwner({ kind, name }: { readonly kind: string; readonly name: string }): string {
+  return `${kind}/${name}`;
+}
+
 const values = z.record(z.string().regex(/^[-._a-zA-Z0-9]{1,253}$/, 'is not a key of a Secret'), z.string());
 
 /** A Kubernetes Secret (v1); `stringData` wins over `data`, as in a cluster. Its values, decoded. */

@@ -86,6 +86,8 @@ export type WantedCredential = Omit<Wanted, 'deletionPolicy' | 'isAdopting'> & {
   readonly username: string;
   /** Canonical addresses; the local part "*" stands for all of the domain. Domains that it may not use are left out. */
   readonly allowedSenders: readonly string[];
+  /** Those of them at domains that no MailDomain has at the moment. */
+  readonly absentSenders: readonly string[];
   readonly limits: SendingLimits;
   /** Null: the password is not replaced by itself. */
   readonly intervalSeconds: number | null;

@@ -214,3 +214,44 @@ describe('the password of a MailCredential', () => {
     expect(await plan(manifests, { now: after })).toMatchObject([{ do: 'set-credential-password', isRotation: true }]);
   });
 });
+
+describe('the senders of a MailCredential', () => {
+  const shop: Manifest = {
+    kind: 'MailCredential',
+    name: 'a/shop',
+    spec: { allowedSenders: ['orders@example.com', 'orders@example.org'] },
+  };
+  const secret = secretOf('a/shop-smtp', 'first');
+  const at = (name: string, more = {}): Manifest => domainOf(`a/${name}`, `example.${name}`, more);
+  const senders = async (): Promise<readonly string[] | undefined> =>
+    (await database.db.selectFrom('mail_credential').select('allowed_senders').executeTakeFirst())?.allowed_senders;
+  const away = { serverRef: { name: 'away', namespace: 'mail' } };
+
+  test('stay while the MailDomain of one of them, or its MailServer, is in trouble', async () => {
+    await apply(await plan([at('com'), at('org'), shop, secret]));
+    expect(await senders()).toEqual(['orders@example.com', 'orders@example.org']);
+    expect(await plan([at('com'), at('org', away), shop, secret])).toEqual([]);
+    expect(await plan([at('com', away), at('org', away), shop, secret])).toEqual([]);
+  });
+
+  test('one that was not let in before its domain was in trouble is not let in by that', async () => {
+    await apply(await plan([at('org'), { ...shop, spec: { allowedSenders: ['orders@example.org'] } }, secret]));
+    const longer = { ...shop, spec: { allowedSenders: ['orders@example.org', 'news@example.org'] } };
+    await apply(await plan([at('com'), at('org', away), longer, secret]));
+    expect(await senders()).toEqual(['orders@example.org']);
+    await apply(await plan([at('com'), at('org'), longer, secret]));
+    expect(await senders()).toEqual(['orders@example.org', 'news@example.org']);
+  });
+
+  test('go with their MailDomain, and with its leave', async () => {
+    const closed = at('com', { allowedNamespaces: { from: 'Same' } });
+    const other = { ...shop, name: 'b/shop' };
+    await apply(await plan([at('com', { allowedNamespaces: { from: 'All' } }), at('org'), other, secret]));
+    expect(await senders()).toEqual(['orders@example.com']);
+    await apply(await plan([closed, at('org'), other, secret]));
+    expect(await senders()).toEqual([]);
+    await apply(await plan([at('com'), at('org'), shop, secret]));
+    await apply(await plan([at('com'), shop, secret]));
+    expect(await senders()).toEqual(['orders@example.com']);
+  });
+});

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AccountId } from '#shared/base/ids.ts';
+import { resourceFault } from '#shared/provisioning/fault.ts';
 import type { ObservedDirectory } from '#shared/provisioning/observed.ts';
 import { applyToModel } from '../../test/harness/directory-model.ts';
 import { domainOf, mailboxOf, passInput } from '../../test/harness/cluster-resources.ts';
@@ -37,6 +38,7 @@ function reasons({ verdicts }: PassResult): Readonly<Record<string, readonly str
   );
 }
 
+const nowhere = { file: '', line: 0, column: 0 };
 const kinds = ({ actions }: PassResult): readonly string[] => actions.map((action) => action.do);
 const everywhere = { allowedNamespaces: { from: 'All' } };
 const org = domainOf('a/org', 'example.org', everywhere);
@@ -198,6 +200,22 @@ describe('a fault holds its own resource alone', () => {
     const result = directoryPass(passInput(stored(nothing), [org, waiting]));
     expect(reasons(result)).toEqual({ 'Mailbox a/alice': ['SecretNotFound'] });
     expect(kinds(result)).toEqual(['put-domain', 'put-account']);
+  });
+
+  test('a Secret that was made for another resource is nobody else’s password', () => {
+    const secret = (owner: string): Manifest => ({
+      kind: 'Secret',
+      name: 'a/alice-mailbox',
+      data: { password: 'of somebody' },
+      annotations: { 'postrider.dev/owner': owner },
+    });
+    const valueOf = (owner: string) => {
+      const { actions } = directoryPass(passInput(stored(nothing), [org, alice, secret(owner)]));
+      return actions.flatMap((action) => (action.do === 'set-password' ? [action.account.password.value] : []));
+    };
+    expect(valueOf('Mailbox/alice')).toEqual(['of somebody']);
+    expect(valueOf('Mailbox/bob')).toEqual([null]);
+    expect(valueOf('MailCredential/alice')).toEqual([null]);
   });
 
   test('paused: the row stays as it is, without a fault', () => {
@@ -362,6 +380,42 @@ describe('deletion', () => {
       state: 'recorded',
       reason: 'Removed',
     });
+  });
+
+  test('one that can not be read goes as its row says, and lets go of its finalizer when it has', () => {
+    const box = mailboxOf('a/alice', 'alice@example.org', { deletionPolicy: 'Delete', deletionGracePeriod: '1h' });
+    const before = after(nothing, [org, box, bob]);
+    const uidOf = (name: string): string =>
+      before.accounts.find(({ localPart }) => localPart === name)?.resourceUid ?? '';
+    const unreadableAt = (uid: string) =>
+      resourceFault({ kind: 'Mailbox', namespace: 'a', name: 'x', uid }, nowhere, 'InvalidSpec', 'not understood');
+    const unreadable = ['alice', 'bob'].map((name) => unreadableAt(uidOf(name)));
+    const unreadableDeleting = new Set(unreadable.map(({ resource }) => resource.uid));
+    const more = { unreadable, unreadableDeleting };
+    const going = pass(before, [org], more);
+    const purged = going.actions.map((action) =>
+      action.do === 'retire-account' ? [action.uid, action.purgeAfterSeconds] : [action.do],
+    );
+    expect(new Map(purged as [string, number | null][])).toEqual(
+      new Map([
+        [uidOf('alice'), 3600],
+        [uidOf('bob'), null],
+      ]),
+    );
+    expect(deletionOf(going, 'Mailbox')).toMatchObject({ state: 'planned' });
+    const gone = pass(applyToModel(before, going.actions), [org], more);
+    expect(gone.actions).toEqual([]);
+    expect([...gone.verdicts.values()].flatMap(({ deletion }) => deletion?.state ?? [])).toEqual([
+      'recorded',
+      'recorded',
+    ]);
+    // Also one that never had a row.
+    const unknown = unreadableAt('00000000-0000-4000-8000-00000000000f');
+    const never = pass(before, [org, box, bob], {
+      unreadable: [unknown],
+      unreadableDeleting: new Set([unknown.resource.uid]),
+    });
+    expect(never.verdicts.get(unknown.resource.uid)?.deletion).toMatchObject({ state: 'recorded', reason: 'Removed' });
   });
 
   test('mail is not removed while a resource that has a fault names its address', () => {

@@ -30,6 +30,8 @@ export type PassInput = {
   readonly resources: Resources;
   /** Resources that could not be read (cluster-object.ts): their rows stay as they are. */
   readonly unreadable: readonly ResourceFault[];
+  /** Those of them that are being deleted: their rows go as the rows themselves say. */
+  readonly unreadableDeleting?: ReadonlySet<string>;
   /** Resources whose rows are to stay as they are. */
   readonly pausedUids?: ReadonlySet<string>;
   readonly stored: StoredDirectory;
@@ -56,7 +58,9 @@ export type PassResult = {
 };
 
 export function directoryPass(input: PassInput): PassResult {
-  const { resources, stored, unreadable, now } = input;
+  const { resources, stored, now } = input;
+  const isGoing = ({ resource }: ResourceFault): boolean => input.unreadableDeleting?.has(resource.uid) === true;
+  const unreadable = input.unreadable.map((fault) => (isGoing(fault) ? { ...fault, isHolding: false } : fault));
   const { living, waiting } = findLiving(resources);
   const ready = readyDomains(living.domains, { ...input, servers: living.servers });
   const built = wantedDirectory(
@@ -64,7 +68,7 @@ export function directoryPass(input: PassInput): PassResult {
     {
       kind: 'cluster',
       namespaceLabels: input.namespaceLabels,
-      notReady: new Map([...ready.notReady, ...namesOfUnreadable(input)]),
+      notReady: new Map([...ready.notReady, ...namesOfUnreadable(unreadable.filter(({ isHolding }) => isHolding), stored)]),
     },
   );
   const missing = findMissing({ ...input, unreadable: unreadable.map(({ resource }) => resource) });
@@ -202,7 +206,10 @@ function takenNames(
 }
 
 /** Of a resource that can't be read its row tells the names. */
-function namesOfUnreadable({ unreadable, stored }: PassInput): readonly (readonly [string, string])[] {
+function namesOfUnreadable(
+  unreadable: readonly ResourceFault[],
+  stored: StoredDirectory,
+): readonly (readonly [string, string])[] {
   if (unreadable.length === 0) return [];
   const uids = new Set(unreadable.map(({ resource }) => resource.uid));
   return stored.domains

@@ -52,7 +52,11 @@ export type Verdict = {
 };
 
 export type VerdictSources = {
-  readonly input: { readonly resources: Resources; readonly unreadable: readonly ResourceFault[] };
+  readonly input: {
+    readonly resources: Resources;
+    readonly unreadable: readonly ResourceFault[];
+    readonly unreadableDeleting?: ReadonlySet<string>;
+  };
   readonly waiting: ReadonlyMap<string, number>;
   readonly faults: { of(uid: string): readonly ResourceFault[] };
   readonly actions: readonly Action[];
@@ -63,9 +67,12 @@ export type VerdictSources = {
 
 export function verdictsOf(sources: VerdictSources): ReadonlyMap<string, Verdict> {
   const writer = new VerdictWriter(sources);
-  const { resources, unreadable } = sources.input;
+  const { resources, unreadable, unreadableDeleting } = sources.input;
   const verdicts = new Map<string, Verdict>();
-  for (const { resource } of unreadable) verdicts.set(resource.uid, writer.unreadable(resource));
+  for (const { resource } of unreadable) {
+    const isDeleting = unreadableDeleting?.has(resource.uid) === true;
+    verdicts.set(resource.uid, writer.unreadable(resource, isDeleting));
+  }
   const { domains, mailboxes, aliases, routes, credentials, policies, servers } = resources;
   for (const list of [domains, mailboxes, aliases, routes, credentials, policies, servers]) {
     for (const resource of list) verdicts.set(resource.uid, writer.verdict(resource, writer.factsOf(resource)));
@@ -109,8 +116,8 @@ class VerdictWriter {
     this.#credentials = new Map(observed.credentials.map((row) => [row.resourceUid, row]));
   }
 
-  unreadable(ref: ResourceRef): Verdict {
-    return this.#about(ref, { kind: 'MailServer' }, null);
+  unreadable(ref: ResourceRef, isDeleting: boolean): Verdict {
+    return this.#about(ref, { kind: 'MailServer' }, isDeleting ? this.#deletion(ref) : null);
   }
 
   verdict(resource: Resource, facts: Facts): Verdict {
@@ -163,7 +170,7 @@ class VerdictWriter {
     };
   }
 
-  #deletion({ uid }: Resource): Deletion {
+  #deletion({ uid }: ResourceRef): Deletion {
     const count = this.#sources.waiting.get(uid);
     if (count !== undefined) {
       const message = `${count} Mailboxes and MailAliases are at the domain; delete them first, or annotate it with postrider.dev/delete-with-mailboxes: "true"`;

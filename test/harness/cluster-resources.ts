@@ -3,6 +3,7 @@ import { createKeyring } from '#shared/directory/keyring.ts';
 import { readClusterObject, readClusterSecret } from '#shared/provisioning/cluster-object.ts';
 import type { ClusterKind } from '#shared/provisioning/cluster-object.ts';
 import { resourceUid } from '#shared/provisioning/identity.ts';
+import { ownerAnnotation, secretOwner } from '#shared/provisioning/secret.ts';
 import type { Resources } from '#shared/provisioning/resource.ts';
 import type { PassInput } from '#shared/reconcile/directory-pass.ts';
 import type { StoredDirectory } from '#shared/reconcile/read-directory.ts';
@@ -52,13 +53,21 @@ function objectOf({ kind, name, spec, annotations, createdAt, uid, isDeleting, d
       namespace,
       name: own,
       uid: uid ?? resourceUid(kind, namespace, own),
-      annotations: annotations ?? {},
+      annotations: annotations ?? (kind === 'Secret' ? madeFor(own) : {}),
       creationTimestamp: createdAt ?? '2026-01-01T00:00:00Z',
       ...(isDeleting === true ? { deletionTimestamp: '2026-02-01T00:00:00Z' } : {}),
     },
     spec,
     data: Object.fromEntries(encoded),
   };
+}
+
+/** As the operator makes them, by their usual names. */
+function madeFor(secretName: string): Readonly<Record<string, string>> {
+  const [, name = '', suffix] = /^(.*)-(mailbox|smtp)$/.exec(secretName) ?? [];
+  return suffix === undefined
+    ? {}
+    : { [ownerAnnotation]: secretOwner({ kind: suffix === 'smtp' ? 'MailCredential' : 'Mailbox', name }) };
 }
 
 const mailServer: Manifest = {
