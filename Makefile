@@ -18,7 +18,7 @@ run: node_modules/.package-lock.json ## Run the whole mail service on this machi
 test: node_modules/.package-lock.json ## Run every test against real servers and clients
 	@$(NODE) tools/run-tests.ts
 
-envtest: node_modules/.package-lock.json ## Build a Kubernetes API server for the tests, with Go, into ~/.cache/postrider
+envtest: node_modules/.package-lock.json ## Build a Kubernetes API server and an ACME authority for the tests, with Go, into ~/.cache/postrider
 	@$(NODE) tools/build-envtest.ts
 
 check: node_modules/.package-lock.json ## Types, lint, format, layers, import circles, unused exports, requirements, reference pages

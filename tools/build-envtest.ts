@@ -2,13 +2,13 @@
  * Builds etcd, kube-apiserver and kubectl from the Go modules that tools/envtest/go.mod pins, for the tests that need
  * a real Kubernetes API server. They go into a cache folder of the user's and are built once a version; where the PATH
  * has a kube-apiserver of that very version, with the others beside it, these are copied. Ends with 0 and a line that
- * says so where there is no Go: it installs nothing.
+ * says so where there is no Go: it installs nothing. So it does with pebble, an ACME authority for tests.
  */
 import { spawnSync } from 'node:child_process';
 import { constants, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
-import { envtestFolder } from './envtest/folder.ts';
+import { envtestFolder, pebbleFolder } from './envtest/folder.ts';
 
 const programs = [
   { name: 'etcd', source: 'go.etcd.io/etcd/server/v3' },
@@ -29,12 +29,23 @@ if (process.env['KUBEBUILDER_ASSETS']) {
 } else if (built !== undefined) {
   console.log(`envtest: ${folder} gets its programs from ${built}`);
   for (const { name } of missing) {
-    put(name, (part) => copyFileSync(path.join(built, name), part, constants.COPYFILE_FICLONE));
+    put(path.join(folder, name), (part) => copyFileSync(path.join(built, name), part, constants.COPYFILE_FICLONE));
   }
 } else if (!hasGo()) {
   console.log('envtest: there is no Go here; install it (Debian: golang), or set KUBEBUILDER_ASSETS');
 } else {
   build();
+}
+
+const pebble = path.join(pebbleFolder(readFileSync('tools/pebble/go.mod', 'utf8'), process.env), 'pebble');
+if (existsSync(pebble)) {
+  console.log(`envtest: ${pebble} is there`);
+} else if (hasGo()) {
+  console.log(`envtest: building ${pebble}`);
+  const source = 'github.com/letsencrypt/pebble/v2/cmd/pebble';
+  put(pebble, (part) => goBuild({ folder: 'tools/pebble', source, ldflags: '-s -w', part }));
+} else {
+  console.log('envtest: there is no Go here, so no pebble');
 }
 
 /** Looks for Go, and puts it on the PATH of what is started from here. */
@@ -54,9 +65,8 @@ function builtFolder(): string | undefined {
 }
 
 /** Whole or not at all, also where two runs meet. */
-function put(name: string, make: (part: string) => void): void {
-  mkdirSync(folder, { recursive: true });
-  const target = path.join(folder, name);
+function put(target: string, make: (part: string) => void): void {
+  mkdirSync(path.dirname(target), { recursive: true });
   const part = `${target}.${process.pid}.part`;
   make(part);
   renameSync(part, target);
@@ -72,13 +82,17 @@ function build(): void {
   for (const { name, source } of missing) {
     console.log(`envtest: building ${name} into ${folder}; some minutes the first time`);
     const ldflags = `-s -w ${name === 'etcd' ? '' : flags.join(' ')}`;
-    put(name, (part) => {
-      const { status } = spawnSync('go', ['build', '-trimpath', '-ldflags', ldflags, '-o', part, source], {
-        cwd: 'tools/envtest',
-        stdio: 'inherit',
-        env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly' },
-      });
-      if (status !== 0) throw new Error(`envtest: building ${name} failed`);
-    });
+    put(path.join(folder, name), (part) => goBuild({ folder: 'tools/envtest', source, ldflags, part }));
   }
+}
+
+type GoBuild = { readonly folder: string; readonly source: string; readonly ldflags: string; readonly part: string };
+
+function goBuild({ folder: cwd, source, ldflags, part }: GoBuild): void {
+  const { status } = spawnSync('go', ['build', '-trimpath', '-ldflags', ldflags, '-o', part, source], {
+    cwd,
+    stdio: 'inherit',
+    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly' },
+  });
+  if (status !== 0) throw new Error(`envtest: building ${source} failed`);
 }

@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { kubeAssets, missingKubeMessage } from '../test/harness/kube-assets.ts';
+import { missingPebbleMessage, pebbleProgram } from '../test/harness/pebble.ts';
 
 const results = 'coverage/test-results.json';
 rmSync(results, { force: true });
@@ -16,6 +17,7 @@ const brokenFiles = testResults.filter((file) => file.status === 'failed' && fil
 /** An error outside of any test fails the run too. */
 const failed = Math.max(numFailedTests + brokenFiles, status === 0 ? 0 : 1);
 if (kubeAssets() === null) console.log(`\n!!! ${missingKubeMessage}\n`);
+if (pebbleProgram() === null) console.log(`\n!!! ${missingPebbleMessage}\n`);
 console.log(`${numPassedTests} passed, ${failed} failed, ${numPendingTests + numTodoTests} skipped`);
 process.exitCode = status ?? 1;
 
