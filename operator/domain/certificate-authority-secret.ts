@@ -34,10 +34,14 @@ export function trustSecretName({ kind, metadata }: KubeObject): string {
   return `${metadata.name}-${kind === 'MailServer' ? 'server' : 'mail'}-ca`;
 }
 
-/** Reads the authority, or makes one where there is none or it ends within a year. */
-export async function openAuthority({ client, namespace, clock }: AuthorityOptions): Promise<Authority> {
+/**
+ * Reads the authority, or makes one where there is none or it ends within a year. `taken`: the Secret is somebody
+ * else's, and left as it is.
+ */
+export async function openAuthority({ client, namespace, clock }: AuthorityOptions): Promise<Authority | 'taken'> {
   const at = { namespace, name: authoritySecretName };
   const known = await client.get(secrets, at).catch(ignoreMissing);
+  if (known && known.metadata.labels?.[managedLabel] !== 'true') return 'taken';
   const read = known === null ? null : readAuthority(known);
   if (read && !endsSoon(read.material, clock.now())) return read;
   const material = await makeAuthority('Postrider', clock.now());

@@ -1,4 +1,4 @@
-/** Where a certificate comes from: a Secret that is given, cert-manager, or our own authority. */
+/** Where a certificate comes from: a Secret that is given, cert-manager, or our own authority; ACME is acme-source.ts. */
 import { X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '#shared/base/clock.ts';
@@ -11,7 +11,7 @@ import { isForbidden, isInvalid, isNotFound } from '#operator/kube/kube-error.ts
 import type { ResourceType } from '#operator/kube/resource.ts';
 import type { ConditionReport } from '#operator/status/condition.ts';
 import { issue } from './authority.ts';
-import { openAuthority, publishTrust, trustSecretName } from './certificate-authority-secret.ts';
+import { authoritySecretName, openAuthority, publishTrust, trustSecretName } from './certificate-authority-secret.ts';
 import {
   certificateNames,
   judgeIssuance,
@@ -41,6 +41,10 @@ export type Obtained = {
   readonly secretName: string;
   readonly failedAttempts?: number;
   readonly nextAttempt?: Date | null;
+  /** When another takes its place, where we see to that. */
+  readonly renewal?: Date;
+  /** When to look again; left out: as its condition has it. */
+  readonly afterMs?: number;
 };
 
 const notServed: Readonly<
@@ -130,6 +134,11 @@ export async function fromAuthority(
   const { client, caches, clock } = options;
   const { object, hosts } = subject;
   const authority = await openAuthority(options);
+  if (authority === 'taken') {
+    const message = `there is a Secret ${options.namespace}/${authoritySecretName} already that the operator did not make`;
+    const condition = report('False', 'SecretNotOwned', message);
+    return { source: 'self-signed', certificate: null, condition, secretName: authoritySecretName };
+  }
   const secretName = trustSecretName(object);
   const known = caches.managedSecrets.get(object.metadata.namespace ?? '', secretName);
   const isPublished = await publishTrust(client, object, known, authority.trusted);

@@ -29,6 +29,8 @@ export interface ResourceCache<T extends KubeObject> {
 
 export type ResourceCaches = {
   readonly servers: ResourceCache<MailServer>;
+  /** Those of other namespaces, which are other releases' or nobody's. */
+  readonly otherServers: ResourceCache<MailServer>;
   readonly domains: ResourceCache<MailDomain>;
   readonly mailboxes: ResourceCache<Mailbox>;
   readonly aliases: ResourceCache<MailAlias>;
@@ -85,15 +87,28 @@ export interface OpenCaches extends ResourceCaches, AsyncDisposable {
 
 export function openResourceCaches(options: CacheOptions): OpenCaches {
   const all: Informer[] = [];
-  const open = <T extends KubeObject>(type: ResourceType<T>, selection: Selection = {}): ResourceCache<T> => {
+  const { serverNamespace } = options;
+  const open = <T extends KubeObject>(
+    type: ResourceType<T>,
+    selection: Selection = {},
+    namespaces = options.namespaces,
+  ): ResourceCache<T> => {
     const isOpen = options.namespaces.length === 0 || !type.isNamespaced || selection.namespace !== undefined;
-    const within = isOpen ? [{}] : options.namespaces.map(inNamespace);
+    const within = isOpen ? [{}] : namespaces.map(inNamespace);
     const informers = within.map((where) => Informer.open({ ...options, type, ...selection, ...where }));
     all.push(...(informers as unknown as Informer[]));
     return new JoinedCache(informers);
   };
   const caches: ResourceCaches = {
-    servers: open(mailServers, options.serverNamespace === undefined ? {} : inNamespace(options.serverNamespace)),
+    servers: open(mailServers, serverNamespace === undefined ? {} : inNamespace(serverNamespace)),
+    otherServers:
+      serverNamespace === undefined
+        ? new JoinedCache<MailServer>([])
+        : open(
+            mailServers,
+            { fieldSelector: `metadata.namespace!=${serverNamespace}` },
+            options.namespaces.filter((namespace) => namespace !== serverNamespace),
+          ),
     domains: open(mailDomains),
     mailboxes: open(mailboxes),
     aliases: open(mailAliases),
