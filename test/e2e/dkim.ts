@@ -12,45 +12,42 @@ const domain = 'example-test';
 export async function dkimRotation({ story }: Scene): Promise<void> {
   story.chapter('DKIM keys are rotated');
   await story.step('a stand-in for the DNS publishes what status.dnsRecords asks for', startDns);
-  try {
-    await story.step('the operator asks it', async () => {
-      const address = (await get('service', 'e2e-dns'))?.spec?.['clusterIP'];
-      await patchDomain({ dns: { verifyInterval: '15s' } });
-      await upgrade(`operator.config.DNS_SERVERS=${String(address)}`);
-      await allRolledOut();
+  await story.step('the operator asks it', async () => {
+    const address = (await get('service', 'e2e-dns'))?.spec?.['clusterIP'];
+    await patchDomain({ dns: { verifyInterval: '15s' } });
+    await upgrade(`operator.config.DNS_SERVERS=${String(address)}`);
+    await allRolledOut();
+  });
+  const first = await story.step('keys that the DNS has are used', () =>
+    eventually('active keys', 180, async () => {
+      const active = (await keys()).filter(({ state }) => state === 'Active');
+      return active.length > 0 && active;
+    }),
+  );
+  story.note(first.map(({ selector, algorithm }) => `${selector} (${algorithm})`).join(', '));
+  await story.step('all required records are found', () => eventually('DNSReady', 120, () => holds('DNSReady')));
+  const successors = await story.step('after their time others are published, seen and used', async () => {
+    await patchDomain({ dkim: { rotation: { interval: '20s', overlap: '20s' } } });
+    return eventually('other active keys', 240, async () => {
+      const active = (await keys()).filter(({ state }) => state === 'Active');
+      const isOther = active.every(({ selector }) => first.every((one) => one.selector !== selector));
+      return active.length === first.length && isOther && active;
     });
-    const first = await story.step('keys that the DNS has are used', () =>
-      eventually('active keys', 180, async () => {
-        const active = (await keys()).filter(({ state }) => state === 'Active');
-        return active.length > 0 && active;
-      }),
-    );
-    story.note(first.map(({ selector, algorithm }) => `${selector} (${algorithm})`).join(', '));
-    await story.step('all required records are found', () => eventually('DNSReady', 120, () => holds('DNSReady')));
-    const successors = await story.step('after their time others are published, seen and used', async () => {
-      await patchDomain({ dkim: { rotation: { interval: '20s', overlap: '20s' } } });
-      return eventually('other active keys', 240, async () => {
-        const active = (await keys()).filter(({ state }) => state === 'Active');
-        const isOther = active.every(({ selector }) => first.every((one) => one.selector !== selector));
-        return active.length === first.length && isOther && active;
-      });
+  });
+  story.note(successors.map(({ selector, algorithm }) => `${selector} (${algorithm})`).join(', '));
+  await story.step('the old ones are withdrawn once their overlap is over', async () => {
+    await patchDomain({ dkim: { rotation: { interval: '4320h', overlap: '20s' } } });
+    await eventually('no old key', 180, async () => {
+      const left = new Set((await keys()).map(({ selector }) => selector));
+      return first.every(({ selector }) => !left.has(selector));
     });
-    story.note(successors.map(({ selector, algorithm }) => `${selector} (${algorithm})`).join(', '));
-    await story.step('the old ones are withdrawn once their overlap is over', async () => {
-      await patchDomain({ dkim: { rotation: { interval: '4320h', overlap: '20s' } } });
-      await eventually('no old key', 180, async () => {
-        const left = new Set((await keys()).map(({ selector }) => selector));
-        return first.every(({ selector }) => !left.has(selector));
-      });
-    });
-  } finally {
-    await story.step('without the stand-in again', async () => {
-      await kubectl('delete', 'deployment,service,configmap,serviceaccount,role,rolebinding', 'e2e-dns');
-      await patchDomain({ dkim: null, dns: null });
-      await upgrade();
-      await allRolledOut();
-    });
-  }
+  });
+  await story.step('without the stand-in again', async () => {
+    await kubectl('delete', 'deployment,service,configmap,serviceaccount,role,rolebinding', 'e2e-dns');
+    await patchDomain({ dkim: null, dns: null });
+    await upgrade();
+    await allRolledOut();
+  });
 }
 
 async function patchDomain(spec: object): Promise<void> {

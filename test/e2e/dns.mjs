@@ -33,7 +33,12 @@ function readDomain() {
 
 function dataOf(type, value) {
   if (type === 'TXT') return { type, data: value.match(/[\s\S]{1,255}/g) };
-  if (type === 'MX') return { type, data: { preference: Number(value.split(' ')[0]), exchange: value.split(' ')[1] } };
+  const fields = value.split(' ');
+  if (type === 'MX') return { type, data: { preference: Number(fields[0]), exchange: fields[1] } };
+  if (type === 'SRV') {
+    const [priority, weight, port] = fields.slice(0, 3).map(Number);
+    return { type, data: { priority, weight, port, target: fields[3] } };
+  }
   return { type, data: value };
 }
 

@@ -47,8 +47,10 @@ async function providePostgres(story: Story, load: string): Promise<void> {
     ['podman', ['save', '--output', file, postgresImage]],
     ['buildah', ['push', postgresImage, `docker-archive:${file}:${postgresImage}`]],
   ];
-  if (!savers.some(([program, args]) => spawnSync(program, args, { stdio: 'ignore' }).status === 0)) return;
-  await story.step('the image of Postgres is in the cluster', () => loadArchive(load, file));
+  await story.step('the image of Postgres is in the cluster, if the builder has it', async () => {
+    const isSaved = savers.some(([program, args]) => spawnSync(program, args, { stdio: 'ignore' }).status === 0);
+    if (isSaved) await loadArchive(load, file);
+  });
 }
 
 async function loadArchive(load: string, file: string): Promise<void> {

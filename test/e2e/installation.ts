@@ -1,9 +1,11 @@
 /** From an empty cluster to a mail that is read; and what an uninstall leaves. */
 import { readdirSync } from 'node:fs';
 import { eventually, secondsUntil, type Story } from './story.ts';
+import { stopMetricsApi } from './autoscaling.ts';
+import { otherNamespace } from './neighbours.ts';
 import { chart, allRolledOut, setScene, valuesArguments, type Scene } from './scene.ts';
 import { deliver, findEndpoints, handIn, has, subjects } from './mail-client.ts';
-import { hasCondition, helm, kubectl, list, namespace, release, run } from './kubectl.ts';
+import { apply, get, hasCondition, helm, kubectl, list, namespace, release, run } from './kubectl.ts';
 
 const kinds = 'mailservers,maildomains,mailboxes,mailaliases,mailcredentials,mailroutes,mailpolicies';
 /** What the issue of a fresh installation promises. */
@@ -81,6 +83,19 @@ export async function lookAround({ story, endpoints, alice }: Scene): Promise<vo
 /** helm uninstall leaves the definitions, the resources, the database and what opens it; nothing else of ours. */
 export async function uninstall({ story }: Scene): Promise<void> {
   story.chapter('Uninstall');
+  const held = 'e2e-held';
+  await story.step('a mailbox with deletionPolicy Delete, which has a finalizer', async () => {
+    await apply({
+      apiVersion: 'postrider.dev/v1alpha1',
+      kind: 'Mailbox',
+      metadata: { name: held },
+      spec: { address: 'held@example.test', deletionPolicy: 'Delete' },
+    });
+    await eventually('it is Ready', 60, async () => {
+      const mailbox = await get('mailbox', held);
+      return mailbox !== null && hasCondition(mailbox, 'Ready');
+    });
+  });
   const resources = (await list(kinds)).map(nameOf).sort();
   await story.step('helm uninstall', async () => {
     await helm('uninstall', release, '--wait', '--timeout', '5m');
@@ -125,6 +140,18 @@ export async function uninstall({ story }: Scene): Promise<void> {
       story.note(left.join('\n'));
     },
   );
+  await story.step('a mailbox that is deleted without an operator waits until its finalizer is taken off by hand', () =>
+    deleteWithoutOperator(held),
+  );
+}
+
+/** Nobody is there who takes finalizers off: docs/uninstall.md tells what a person does then. */
+async function deleteWithoutOperator(held: string): Promise<void> {
+  await kubectl('delete', 'mailbox', held, '--wait=false');
+  if ((await get('mailbox', held))?.metadata.deletionTimestamp === undefined)
+    throw new Error(`${held} does not wait for its finalizer`);
+  await kubectl('patch', 'mailbox', held, '--type=merge', '-p', '{"metadata":{"finalizers":null}}');
+  await eventually(`${held} is gone`, 30, async () => (await get('mailbox', held)) === null);
 }
 
 /** The same database again: whoever had a mailbox has it still, with the password of the Secret that stayed. */
@@ -148,6 +175,7 @@ export async function reinstall({ story, alice, bob }: Scene): Promise<void> {
 /** Removes all that the run made. */
 export async function cleanUp(story: Story): Promise<void> {
   await story.step('everything that this run made is removed', async () => {
+    await stopMetricsApi();
     await helm('uninstall', release, '--ignore-not-found', '--wait').catch(() => undefined);
     await releaseFinalizers();
     await run(
@@ -158,7 +186,7 @@ export async function cleanUp(story: Story): Promise<void> {
       '--wait=false',
       ...readdirSync('crds').map((file) => `${file.replace('.yaml', '')}.postrider.dev`),
     );
-    await run('kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--timeout=180s');
+    await run('kubectl', 'delete', 'namespace', namespace, otherNamespace, '--ignore-not-found', '--timeout=180s');
   });
 }
 

@@ -46,8 +46,8 @@ export type Kubernetes = {
 };
 
 /** Null where there is none. */
-export async function get(kind: string, name: string): Promise<Kubernetes | null> {
-  const text = await kubectl('get', kind, name, '--ignore-not-found', '-o', 'json');
+export async function get(kind: string, name: string, where = namespace): Promise<Kubernetes | null> {
+  const text = await run('kubectl', '--namespace', where, 'get', kind, name, '--ignore-not-found', '-o', 'json');
   return text === '' ? null : (JSON.parse(text) as Kubernetes);
 }
 
@@ -55,8 +55,13 @@ export async function list(kinds: string, ...options: readonly string[]): Promis
   return (JSON.parse(await kubectl('get', kinds, '-o', 'json', ...options)) as { items: readonly Kubernetes[] }).items;
 }
 
+/** Into the namespace of this run. */
 export async function apply(...objects: readonly object[]): Promise<void> {
-  const child = spawn('kubectl', ['--namespace', namespace, 'apply', '-f', '-'], { stdio: ['pipe', 'ignore', 'pipe'] });
+  await applyIn(namespace, ...objects);
+}
+
+export async function applyIn(where: string, ...objects: readonly object[]): Promise<void> {
+  const child = spawn('kubectl', ['--namespace', where, 'apply', '-f', '-'], { stdio: ['pipe', 'ignore', 'pipe'] });
   let errors = '';
   child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
   child.stdin.end(objects.map((object) => stringify(object)).join('---\n'));
@@ -65,8 +70,8 @@ export async function apply(...objects: readonly object[]): Promise<void> {
 }
 
 /** A value of a Secret as text; null where it or its key is not there. */
-export async function secretValue(name: string, key: string): Promise<string | null> {
-  const value = (await get('secret', name))?.data?.[key];
+export async function secretValue(name: string, key: string, where = namespace): Promise<string | null> {
+  const value = (await get('secret', name, where))?.data?.[key];
   return value === undefined ? null : Buffer.from(value, 'base64').toString('utf8');
 }
 

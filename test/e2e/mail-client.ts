@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
 import { ImapFlow } from 'imapflow';
 import { createTransport } from 'nodemailer';
-import { get, kubectl, list, release, secretValue } from './kubectl.ts';
+import { get, kubectl, list, namespace, release, secretValue } from './kubectl.ts';
 
 export type Login = { readonly address: string; readonly password: string };
 export type Endpoints = {
@@ -19,12 +19,12 @@ export type Endpoints = {
 const anyCertificate = { rejectUnauthorized: false };
 const timeouts = { connectionTimeout: 10_000, greetingTimeout: 10_000, socketTimeout: 20_000 };
 
-export async function findEndpoints(): Promise<Endpoints> {
+export async function findEndpoints(where = namespace): Promise<Endpoints> {
   const [node] = await list('nodes');
   const addresses = node?.status?.['addresses'] as readonly { type: string; address: string }[];
   const host = addresses.find(({ type }) => type === 'InternalIP')?.address ?? '127.0.0.1';
   const portOf = async (service: string, name: string): Promise<number> => {
-    const ports = (await get('service', `${release}-${service}`))?.spec?.['ports'] as readonly {
+    const ports = (await get('service', `${release}-${service}`, where))?.spec?.['ports'] as readonly {
       name: string;
       nodePort?: number;
     }[];
@@ -43,9 +43,9 @@ export async function findEndpoints(): Promise<Endpoints> {
 }
 
 /** The login that the operator put into the mailbox's Secret; null: not yet. */
-export async function loginOf(mailbox: string): Promise<Login | null> {
-  const address = ((await get('mailbox', mailbox))?.spec?.['address'] ?? null) as string | null;
-  const password = await secretValue(`${mailbox}-mailbox`, 'password');
+export async function loginOf(mailbox: string, where = namespace): Promise<Login | null> {
+  const address = ((await get('mailbox', mailbox, where))?.spec?.['address'] ?? null) as string | null;
+  const password = await secretValue(`${mailbox}-mailbox`, 'password', where);
   return address === null || password === null ? null : { address, password };
 }
 

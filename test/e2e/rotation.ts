@@ -5,7 +5,9 @@ import { certificateSerial, opens } from './mail-client.ts';
 import { makeCertificate } from './certificate.ts';
 import { kubectl, secretValue } from './kubectl.ts';
 
-export async function passwordRotation({ story, endpoints, alice }: Scene): Promise<Scene['alice']> {
+/** Resolves with a scene where alice has her new password. */
+export async function passwordRotation(scene: Scene): Promise<Scene> {
+  const { story, endpoints, alice } = scene;
   story.chapter('A password is rotated');
   const renewed = { ...alice, password: `rotated ${Date.now()} by hand` };
   await story.step('a new password in the Secret opens the mailbox', async () => {
@@ -23,7 +25,7 @@ export async function passwordRotation({ story, endpoints, alice }: Scene): Prom
     if (made === renewed.password) throw new Error('it is the same password');
     await eventually('it opens the mailbox', 30, () => opens(endpoints, { ...alice, password: made }));
   });
-  return { ...alice, password: (await secretValue('alice-mailbox', 'password')) ?? '' };
+  return { ...scene, alice: { ...alice, password: (await secretValue('alice-mailbox', 'password')) ?? '' } };
 }
 
 export async function certificateRotation({ story, endpoints }: Scene): Promise<void> {
