@@ -2,7 +2,9 @@ import type { PassResult } from '#shared/reconcile/directory-pass.ts';
 import { generatedAnnotation } from '#shared/directory/generate-password.ts';
 import type { MailServer } from '#operator/api/mail-server.ts';
 import type { ResourceCaches } from '#operator/foundation/resource-caches.ts';
+import type { Secret } from '#operator/kube/core-resources.ts';
 import { isForbidden, isInvalid } from '#operator/kube/kube-error.ts';
+import type { KubeObject } from '#operator/kube/resource.ts';
 import { credentialValues, type MailHost } from './credential-secret.ts';
 import type { GatheredObjects } from './gathered-objects.ts';
 import { valueOf, type OwnedSecrets } from './owned-secrets.ts';
@@ -17,27 +19,32 @@ export class CredentialHosts {
     this.#owned = owned;
   }
 
-  /** Of the oldest MailServer: an operator has one installation. */
-  current(): MailHost {
+  /**
+   * For the Secret `name` of a resource: of the oldest MailServer, since an operator has one installation. Null: there
+   * is none at the moment. Whom to trust stays as the Secret has it while that is not known.
+   */
+  hostFor(owner: KubeObject, name: string): MailHost | null {
     const [server] = this.#caches.servers.items().toSorted(byCreation);
-    if (!server) return { host: 'localhost', authority: null };
+    if (!server) return null;
+    const host = server.spec.hostname;
+    if ((server.spec.tls?.mode ?? 'SelfSigned') !== 'SelfSigned') return { host, authority: null };
     const secretName = server.status?.tls?.secretName;
-    const secret =
+    const trust =
       secretName === undefined
         ? undefined
         : this.#caches.managedSecrets.get(server.metadata.namespace ?? '', secretName);
-    return { host: server.spec.hostname, authority: secret ? valueOf(secret, 'ca.crt') : null };
+    return { host, authority: authorityOf(trust ?? this.#owned.find(owner, name)) };
   }
 
   /** Secrets that were written for another host or authority are written again, with the password that they have. */
   async refresh({ verdicts }: PassResult, { objects }: GatheredObjects): Promise<void> {
-    const host = this.current();
     for (const [uid, { facts }] of verdicts) {
       const owner = objects.get(uid);
       if (!owner || facts.kind !== 'MailCredential') continue;
+      const host = this.hostFor(owner, facts.secretName);
       const secret = this.#owned.find(owner, facts.secretName);
       const password = secret && secret !== 'taken' ? valueOf(secret, 'password') : null;
-      if (!secret || secret === 'taken' || password === null) continue;
+      if (!host || !secret || secret === 'taken' || password === null) continue;
       const wanted = {
         owner,
         name: facts.secretName,
@@ -45,9 +52,14 @@ export class CredentialHosts {
         generatedMark: secret.metadata.annotations?.[generatedAnnotation] ?? null,
         goesWithOwner: true,
       };
+      // Over the version that was looked at alone: a password that was replaced meanwhile stays.
       await this.#owned.put(wanted).catch(passOver);
     }
   }
+}
+
+function authorityOf(secret: Secret | 'taken' | null): string | null {
+  return secret && secret !== 'taken' ? valueOf(secret, 'ca.crt') : null;
 }
 
 /** A Secret that is immutable, or that a webhook protects, keeps no other from being written. */

@@ -5,6 +5,7 @@ import { listen } from '#shared/db/listen.ts';
 import { checkSchema } from '#shared/db/migrate.ts';
 import { claimChannel } from '#shared/directory/domain-claims.ts';
 import { directoryChannel, StaleEpoch } from '#shared/reconcile/leader-epoch.ts';
+import type { MailServer } from '#operator/api/mail-server.ts';
 import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
 import { ownCaches } from '#operator/foundation/resource-caches.ts';
 import { KubeError } from '#operator/kube/kube-error.ts';
@@ -12,7 +13,7 @@ import { databaseTrouble, schemaTrouble, type DatabaseTrouble } from './database
 import { DirectoryRunner, type RunResult } from './directory-runner.ts';
 import { differsInWish } from './gathered-objects.ts';
 import { reportPending } from './pending-reports.ts';
-import { restMs } from './rest.ts';
+import { repeatMs, restMs } from './rest.ts';
 
 /** Changes come in crowds; so long after the first of them, in ms. */
 const settleMs = 50;
@@ -22,6 +23,8 @@ const longestRetryMs = 60_000;
 const longestDatabaseRetryMs = 5_000;
 /** A newer release may change the schema while we run. */
 const schemaMs = 60_000;
+/** A row that is changed by hand while we look is no reason to worry. */
+const repeatsToTell = 5;
 /** A timer's longest time. */
 const longestTimerMs = 2 ** 31 - 1;
 
@@ -38,6 +41,8 @@ export class DirectoryController implements AsyncDisposable {
   /** Resources whose deletion was seen and not yet dealt with. */
   #deleted = new Set<string>();
   #failures = 0;
+  /** Runs in a row that did again what the one before them had done. */
+  #repeated = 0;
   #schemaSeenAt = -Infinity;
 
   private constructor(foundation: OperatorFoundation) {
@@ -70,6 +75,12 @@ export class DirectoryController implements AsyncDisposable {
       this.#subscriptions.use(subscription);
     }
     this.#subscriptions.use(resources.namespaces.onChange(() => this.#want('change')));
+    this.#subscriptions.use(
+      resources.otherServers.onChange((change) => {
+        // Which other releases there are.
+        if (change.kind !== 'changed' || hasStatus(change.old) !== hasStatus(change.object)) this.#want('change');
+      }),
+    );
     this.#subscriptions.use(resources.managedSecrets.onChange(() => this.#want('change')));
     this.#subscriptions.use(
       resources.otherSecrets.onChange(({ object }) => {
@@ -143,6 +154,14 @@ export class DirectoryController implements AsyncDisposable {
   }
 
   #restAfter(result: RunResult, now: Date): number {
+    this.#repeated = result.isRepeating ? this.#repeated + 1 : 0;
+    if (result.isRepeating) {
+      const waitMs = repeatMs(this.#repeated);
+      const message = 'what was done a moment ago had to be done again; somebody else may be undoing it';
+      const level = this.#repeated === repeatsToTell ? 'warn' : 'debug';
+      this.#foundation.logger[level]({ event: 'directory.repeating', times: this.#repeated, waitMs }, message);
+      return waitMs;
+    }
     if (result.isMore) {
       this.#wanted ??= 'retry';
       return 0;
@@ -176,4 +195,8 @@ export class DirectoryController implements AsyncDisposable {
       this.#foundation.logger.warn({ event: 'directory.report-failed', err }, 'tried again soon');
     }
   }
+}
+
+function hasStatus({ status }: MailServer): boolean {
+  return status?.conditions !== undefined;
 }

@@ -11,7 +11,8 @@ import { directoryPass, type PassResult } from '#shared/reconcile/directory-pass
 import { readDirectory } from '#shared/reconcile/read-directory.ts';
 import type { Secret } from '#operator/kube/core-resources.ts';
 import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
-import { isProvedBy } from './claims.ts';
+import { ownershipNow } from '#operator/foundation/ownership.ts';
+import { isEstablishedBy, isProvedBy } from './claims.ts';
 import { CredentialHosts } from './credential-hosts.ts';
 import { releaseFinalizer, settleFinalizers } from './finalizers.ts';
 import { isPaused, ObjectReader, type GatheredObjects } from './gathered-objects.ts';
@@ -26,6 +27,8 @@ export type RunResult = {
   readonly changes: number;
   /** Look again at once: there is more to do, or what was done is to be read. */
   readonly isMore: boolean;
+  /** Something of it had been done by the run before: somebody undoes it, or it does not do what it should. */
+  readonly isRepeating: boolean;
   /** What could not be done: it may be possible in a moment, or later. */
   readonly failed: 'nothing' | 'for-now' | 'something';
   /** When there will be something to do though nothing changes; null: nothing is known of. */
@@ -48,6 +51,8 @@ export class DirectoryRunner {
   readonly #reporter: VerdictReporter;
   /** Of the last attempt, by UID. */
   #failures: ReadonlyMap<string, WriteFailure> = new Map();
+  /** What the last run did. */
+  #done: ReadonlySet<string> = new Set();
 
   constructor(foundation: OperatorFoundation) {
     const { client, resources } = foundation;
@@ -66,9 +71,11 @@ export class DirectoryRunner {
 
   /** `deletedUids`: resources whose deletion was seen. Errors of database and API server are passed on. */
   async run(deletedUids: ReadonlySet<string>): Promise<RunResult> {
-    const { client } = this.#foundation;
+    const { client, board } = this.#foundation;
     const startedAt = this.#foundation.clock.monotonicMs();
-    const gathered = this.#objects.gather();
+    const gathered = this.#objects.gather(ownershipNow(this.#foundation));
+    // What another release has taken over is its to tell of.
+    for (const uid of gathered.foreign) board.forget(uid);
     await settleFinalizers(client, gathered.objects.values());
     const resources = { ...gathered.resources, secrets: await this.#secrets.read(gathered.resources) };
     const result = await this.#compare(gathered, resources, deletedUids, startedAt);
@@ -76,7 +83,10 @@ export class DirectoryRunner {
     this.#reporter.report(result, { gathered, secrets: resources.secrets, actions, failures: this.#failures });
     const comparedMs = this.#foundation.clock.monotonicMs() - startedAt;
     const deadline = startedAt + Math.max(longestRunMs, comparisons * comparedMs);
-    const { changes, failures, isCutShort } = await this.#do(actions, gathered, deadline);
+    const { changes, failures, isCutShort, isBehind, what } = await this.#do(actions, gathered, deadline);
+    // What is left over is more than what may be in vain.
+    const isRepeating = !isCutShort && [...what].some((each) => this.#done.has(each));
+    this.#done = what;
     this.#failures = failures;
     if (failures.size > 0) this.#reporter.reportFailures(result, gathered, failures);
     await this.#letGo(result, gathered);
@@ -84,27 +94,30 @@ export class DirectoryRunner {
     return {
       changes,
       isMore: changes > 0 || isCutShort,
-      failed: kindOfFailure([...failures.values()]),
+      isRepeating,
+      failed: isBehind ? 'for-now' : kindOfFailure([...failures.values()]),
       dueAt: nextDue(result),
     };
   }
 
   async #compare(
-    { unreadable, objects }: GatheredObjects,
+    { unreadable, unreadableDeleting, objects }: GatheredObjects,
     resources: Resources,
     deletedUids: ReadonlySet<string>,
     startedAt: number,
   ): Promise<PassResult> {
-    const { database, keyring, clock, metrics, resources: caches } = this.#foundation;
+    const { database, keyring, clock, metrics, config, resources: caches } = this.#foundation;
     const claims = await readClaims(database.db);
     const stored = await readDirectory(database.db);
     const result = directoryPass({
       resources,
       unreadable,
+      unreadableDeleting,
       pausedUids: new Set([...objects.values()].filter(isPaused).map(({ metadata }) => metadata.uid)),
       stored,
       keyring,
       isProved: isProvedBy(claims, resources.servers),
+      isEstablished: isEstablishedBy(claims, clock.now(), config.domainHandoverSeconds),
       namespaceLabels: namespaceLabels(caches.namespaces.items()),
       deletedUids,
       mayDetachMany: resources.servers.some(({ annotations }) => annotations[massDetachAnnotation] === 'true'),
@@ -148,15 +161,19 @@ export class DirectoryRunner {
       secrets: this.#owned,
       metrics,
       objectOf: (uid) => gathered.objects.get(uid),
-      hostOf: () => this.#hosts.current(),
+      hostOf: ({ uid, secretName }) => {
+        const owner = gathered.objects.get(uid);
+        return owner ? this.#hosts.hostFor(owner, secretName) : null;
+      },
     });
   }
 
   async #setPasswords(
     batch: readonly PasswordAction[],
-    { passwords, failures }: MadePasswords,
+    { passwords, failures, isBehind }: MadePasswords,
     done: Done,
   ): Promise<void> {
+    if (isBehind) done.isBehind = true;
     const ready = batch.filter(({ uid }) => passwords.has(uid));
     done.add(ready, ready.length > 0 ? await this.#apply(ready, passwords) : new Map(), failures);
   }
@@ -200,6 +217,10 @@ const mostLogged = 50;
 class Done {
   changes = 0;
   isCutShort = false;
+  /** The cache did not have yet what is there. */
+  isBehind = false;
+  /** Which action of which resource. */
+  readonly what = new Set<string>();
   readonly failures = new Map<string, WriteFailure>();
   readonly byAction = new Map<string, number>();
 
@@ -212,6 +233,7 @@ class Done {
       const outcome = uid === null ? undefined : outcomes.get(uid);
       if (outcome && !outcome.ok) continue;
       this.changes += 1;
+      this.what.add(`${action} ${uid ?? ''}`);
       this.byAction.set(action, (this.byAction.get(action) ?? 0) + 1);
     }
     for (const [uid, outcome] of outcomes) {

@@ -4,6 +4,7 @@ import type { ResourceFault } from '#shared/provisioning/fault.ts';
 import { readClusterObject, type ClusterKind } from '#shared/provisioning/cluster-object.ts';
 import type { Resource, Resources } from '#shared/provisioning/resource.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
+import type { IsOurs } from '#operator/foundation/ownership.ts';
 import type { OwnObject, ResourceCaches } from '#operator/foundation/resource-caches.ts';
 
 /** With it set to "true", nothing is changed for a resource, but for its deletion. */
@@ -16,8 +17,12 @@ export type GatheredObjects = {
   readonly resources: Omit<Resources, 'secrets'>;
   /** Those that could not be read; their rows stay as they are. */
   readonly unreadable: readonly ResourceFault[];
+  /** By UID; of those, the ones that are being deleted. */
+  readonly unreadableDeleting: ReadonlySet<string>;
   /** What the API server has, by UID. */
   readonly objects: ReadonlyMap<string, OwnObject>;
+  /** UIDs of resources of other releases, which are left alone. */
+  readonly foreign: readonly string[];
 };
 
 export class ObjectReader {
@@ -28,19 +33,26 @@ export class ObjectReader {
     this.#caches = caches;
   }
 
-  gather(): GatheredObjects {
+  gather(isOurs: IsOurs): GatheredObjects {
     const { servers, domains, mailboxes, aliases, credentials, routes, policies } = this.#caches;
     const unreadable: ResourceFault[] = [];
+    const unreadableDeleting = new Set<string>();
+    const foreign: string[] = [];
     const objects = new Map<string, OwnObject>();
     const known = new Map<string, { readonly object: KubeObject; readonly read: ReadObject }>();
     const readAll = (kind: ClusterKind, items: readonly OwnObject[]): readonly Resource[] =>
       items.flatMap((object) => {
         const { uid } = object.metadata;
+        if (!isOurs(object)) {
+          foreign.push(uid);
+          return [];
+        }
         const read = this.#read(kind, object);
         known.set(uid, { object, read });
         objects.set(uid, object);
         if (read.resource) return [read.resource];
         unreadable.push(read.fault);
+        if (object.metadata.deletionTimestamp !== undefined) unreadableDeleting.add(uid);
         return [];
       });
     const resources = {
@@ -53,7 +65,7 @@ export class ObjectReader {
       servers: readAll('MailServer', servers.items()),
     } as Omit<Resources, 'secrets'>;
     this.#known = known;
-    return { resources, unreadable, objects };
+    return { resources, unreadable, unreadableDeleting, objects, foreign };
   }
 
   #read(kind: ClusterKind, object: OwnObject): ReadObject {

@@ -29,14 +29,16 @@ export type PasswordOptions = {
   readonly secrets: OwnedSecrets;
   readonly metrics: Pick<OperatorMetrics, 'passwordsGenerated'>;
   readonly objectOf: (uid: string) => OwnObject | undefined;
-  /** What a login of a workload connects to. */
-  readonly hostOf: (credential: WantedCredential) => MailHost;
+  /** What a login of a workload connects to; null: there is no MailServer. */
+  readonly hostOf: (credential: WantedCredential) => MailHost | null;
 };
 
 export type MadePasswords = {
   readonly passwords: ReadonlyMap<string, NewPassword>;
   /** Of resources that get none, why. */
   readonly failures: ReadonlyMap<string, WriteFailure>;
+  /** Of some the cache did not have the Secret that is there: they get their password with the next comparison. */
+  readonly isBehind: boolean;
 };
 
 /** Secrets are written, and passwords hashed, so many at a time. */
@@ -48,17 +50,19 @@ export async function makePasswords(
 ): Promise<MadePasswords> {
   const passwords = new Map<string, NewPassword>();
   const failures = new Map<string, WriteFailure>();
+  let isBehind = false;
   const uids = actions.flatMap((action) => (action.do === 'set-credential-password' ? [action.uid] : []));
   const salts = await readMailCredentialSalts(options.db, options.keyring, uids);
   await forEachBounded(actions, atOnce, async (action) => {
     const made = await makePassword(action, salts.get(action.uid), options).catch(notAsked);
-    if ('failure' in made) failures.set(action.uid, made.failure);
+    if (made === 'behind') isBehind = true;
+    else if ('failure' in made) failures.set(action.uid, made.failure);
     else passwords.set(action.uid, made.password);
   });
-  return { passwords, failures };
+  return { passwords, failures, isBehind };
 }
 
-type Made = { readonly password: NewPassword } | { readonly failure: WriteFailure };
+type Made = { readonly password: NewPassword } | { readonly failure: WriteFailure } | 'behind';
 
 async function makePassword(
   action: PasswordAction,
@@ -75,15 +79,18 @@ async function makePassword(
   if (!owner) return failed('SecretNotFound', 'the resource is gone');
   const { namespace, name } = source;
   const password = generatePassword(length);
+  const values = valuesOf(action, password, options);
+  if (values === null) return failed('ServerNotFound', 'no MailServer says where workloads hand in mail');
   const mark = generatedMark(keyring, { namespace, name, password });
   const outcome = await options.secrets.put({
     owner,
     name,
-    values: valuesOf(action, password, options),
+    values,
     generatedMark: mark,
     // A login of a workload is nothing without its resource.
     goesWithOwner: action.do === 'set-credential-password' || action.account.deletionPolicy === 'Delete',
   });
+  if (outcome === 'behind') return 'behind';
   if (outcome === 'taken')
     return failed('SecretNotOwned', `there is a Secret ${name} already that the operator did not make`);
   if (outcome === 'gone') return failed('SecretNotFound', 'the namespace is being deleted');
@@ -96,9 +103,10 @@ function valuesOf(
   action: PasswordAction,
   password: string,
   { hostOf }: PasswordOptions,
-): Readonly<Record<string, string>> {
+): Readonly<Record<string, string>> | null {
   if (action.do === 'set-password') return { username: formatAddress(action.account), password };
-  return credentialValues(action.credential.username, password, hostOf(action.credential));
+  const host = hostOf(action.credential);
+  return host && credentialValues(action.credential.username, password, host);
 }
 
 function failed(reason: string, message: string): Made {

@@ -4,14 +4,12 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { generatedAnnotation } from '#shared/directory/generate-password.ts';
+import { ownerAnnotation, secretOwner } from '#shared/provisioning/secret.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { secrets, type Secret } from '#operator/kube/core-resources.ts';
-import { isAlreadyExists, isConflict, isTerminatingNamespace } from '#operator/kube/kube-error.ts';
+import { isAlreadyExists, isConflict, isNotFound, isTerminatingNamespace } from '#operator/kube/kube-error.ts';
 import { keyOf, type KubeObject, type OwnerReference, type Writable } from '#operator/kube/resource.ts';
 import { managedLabel, type ResourceCaches } from '#operator/foundation/resource-caches.ts';
-
-/** Whose the Secret is: kind and name, since a resource that comes back under its name has its Secret again. */
-export const ownerAnnotation = 'postrider.dev/owner';
 
 export type OwnedSecret = {
   readonly owner: KubeObject;
@@ -24,11 +22,14 @@ export type OwnedSecret = {
   readonly goesWithOwner: boolean;
 };
 
-/** `taken`: there is a Secret of this name that is not ours. `gone`: the namespace takes no new objects. */
-export type WriteOutcome = 'written' | 'taken' | 'gone';
+/**
+ * `taken`: there is a Secret of this name that is not ours. `behind`: ours is another one than the cache has, which will
+ * hear of it in a moment. `gone`: the namespace takes no new objects.
+ */
+export type WriteOutcome = 'written' | 'taken' | 'behind' | 'gone';
 
 function ownerOf({ kind, metadata }: KubeObject): string {
-  return `${kind}/${metadata.name}`;
+  return secretOwner({ kind, name: metadata.name });
 }
 
 function isOwnedBy(secret: Secret, owner: KubeObject): boolean {
@@ -72,25 +73,35 @@ export class OwnedSecrets {
     const object = secretOf(wanted);
     if (found && isAs(found, object)) return 'written';
     try {
-      if (found)
-        await this.#client.apply(secrets, { ...object, metadata: { ...object.metadata, uid: found.metadata.uid } });
+      if (found) await this.#client.apply(secrets, onlyOver(found, object));
       // Not applied: that would take over one that somebody else has made just now.
       else await this.#client.create(secrets, object);
       return 'written';
     } catch (error) {
-      if (isAlreadyExists(error)) return (await this.#isOursNow(wanted)) ? 'written' : 'taken';
+      if (isAlreadyExists(error)) return this.#whatIsThere(wanted);
       if (isTerminatingNamespace(error)) return 'gone';
-      // Deleted, or made anew by somebody: what the cache hears next decides.
-      if (isConflict(error)) return 'taken';
+      // Changed, deleted, or made anew by somebody: what the cache hears next decides.
+      if (isConflict(error) || isNotFound(error)) return 'behind';
       throw error;
     }
   }
 
-  /** The cache lags behind: the one that is there may be what we made a moment ago, with this very password. */
-  async #isOursNow({ owner, name, values }: OwnedSecret): Promise<boolean> {
-    const secret = await this.#client.get(secrets, { namespace: owner.metadata.namespace ?? '', name });
-    return isOwnedBy(secret, owner) && isDeepStrictEqual(secret.data, encoded(values));
+  /** The cache lags behind: the one that is there may be what we made a moment ago, with this very password or another. */
+  async #whatIsThere({ owner, name, values }: OwnedSecret): Promise<WriteOutcome> {
+    try {
+      const secret = await this.#client.get(secrets, { namespace: owner.metadata.namespace ?? '', name });
+      if (!isOwnedBy(secret, owner)) return 'taken';
+      return isDeepStrictEqual(secret.data, encoded(values)) ? 'written' : 'behind';
+    } catch (error) {
+      if (isNotFound(error)) return 'behind';
+      throw error;
+    }
   }
+}
+
+/** What is written over the version that the cache has, and over no other: a password that is newer is not undone. */
+function onlyOver({ metadata: { uid, resourceVersion } }: Secret, object: Writable<Secret>): Writable<Secret> {
+  return { ...object, metadata: { ...object.metadata, uid, resourceVersion } };
 }
 
 /** The values of a Secret, decoded. */

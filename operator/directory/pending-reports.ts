@@ -1,8 +1,10 @@
 /** What statuses say while nothing can be done: of resources that wait for it. The others keep their last state. */
 import type { Clock } from '#shared/base/clock.ts';
+import type { OperatorConfig } from '#shared/config/operator-config.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import type { EventRecorder } from '#operator/kube/event-recorder.ts';
 import { refOf } from '#operator/kube/resource.ts';
+import { ownershipNow } from '#operator/foundation/ownership.ts';
 import { ownCaches, type OwnObject, type ResourceCaches } from '#operator/foundation/resource-caches.ts';
 import { findCondition } from '#operator/status/condition.ts';
 import type { StatusBoard } from '#operator/status/status-board.ts';
@@ -21,14 +23,17 @@ const longestHoldMs = 15 * 60_000;
 export type PendingOptions = {
   readonly client: KubeClient;
   readonly resources: ResourceCaches;
+  readonly namespace: string;
+  readonly config: Pick<OperatorConfig, 'watchedNamespaces'>;
   readonly board: StatusBoard;
   readonly events: Pick<EventRecorder, 'record'>;
   readonly clock: Clock;
 };
 
 export async function reportPending(options: PendingOptions, trouble: DatabaseTrouble): Promise<void> {
+  const isOurs = ownershipNow(options);
   for (const object of ownCaches(options.resources).flatMap((cache) => cache.items())) {
-    if (!isPending(object)) continue;
+    if (!isPending(object) || !isOurs(object)) continue;
     options.board.report(object, directoryPart, {
       generation: object.metadata.generation ?? 0,
       conditions: [

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { restMs } from './rest.ts';
+import { repeatMs, restMs } from './rest.ts';
 
 const now = new Date('2026-01-01T00:00:00Z');
 const after = (seconds: number): Date => new Date(now.getTime() + seconds * 1000);
@@ -15,4 +15,8 @@ test('a rotation that is due and can’t be done, as of a paused resource, is no
   expect(restMs({ failed: 'nothing', dueAt: now }, now, sweepMs)).toBe(60_000);
   expect(restMs({ failed: 'something', dueAt: after(-3600) }, now, sweepMs)).toBe(60_000);
   expect(restMs({ failed: 'for-now', dueAt: after(-3600) }, now, sweepMs)).toBe(1_000);
+});
+
+test('what is done over and over again is done less and less often', () => {
+  expect([1, 2, 3, 10, 12, 2000].map(repeatMs)).toEqual([50, 100, 200, 25_600, 60_000, 60_000]);
 });

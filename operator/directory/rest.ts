@@ -13,3 +13,14 @@ export function restMs({ failed, dueAt }: Pick<RunResult, 'failed' | 'dueAt'>, n
   const untilDue = dueAt === null ? sweepMs : dueAt.getTime() - now.getTime();
   return Math.max(1, Math.min(sweepMs, untilDue > 0 ? untilDue : overdueMs, retryMs[failed]));
 }
+
+const firstRepeatMs = 50;
+const longestRepeatMs = 60_000;
+
+/**
+ * How long to wait before what was done is done once more, in ms, after it was done over again `times` times in a row: a
+ * trigger that undoes it, or a plan that doesn't come to its end, is not to be followed at full speed.
+ */
+export function repeatMs(times: number): number {
+  return Math.min(longestRepeatMs, firstRepeatMs * 2 ** (times - 1));
+}

@@ -1,10 +1,10 @@
 import { readClusterSecret } from '#shared/provisioning/cluster-object.ts';
 import type { Resources, SecretResource } from '#shared/provisioning/resource.ts';
+import { ownerAnnotation } from '#shared/provisioning/secret.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import type { Secret } from '#operator/kube/core-resources.ts';
 import { keyOf } from '#operator/kube/resource.ts';
 import type { ResourceCaches } from '#operator/foundation/resource-caches.ts';
-import { ownerAnnotation } from './owned-secrets.ts';
 import { ReferencedSecrets, referencesOf } from './referenced-secrets.ts';
 
 /** The Secrets that a comparison needs: ours, and those that resources refer to. */
@@ -23,7 +23,7 @@ export class SecretReader {
     const references = referencesOf(resources);
     const managed = this.#caches.managedSecrets
       .items()
-      // One with our label that we did not make is not taken for a generated password.
+      // One with our label that we did not make is of no use; for whom ours were made is looked at where they are used.
       .filter((secret) => isMadeByUs(secret) || references.has(keyOf(secret.metadata)))
       .map((secret) => this.#readOnce(secret));
     return [...managed, ...(await this.#referenced.read(references))];

@@ -7,7 +7,7 @@ import type { Kysely } from 'kysely';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
 import { noteSeenKeys, reconcileDomainKeys } from '#shared/directory/dkim-keys.ts';
-import { challengeName, challengeToken, proveClaim } from '#shared/directory/domain-claims.ts';
+import { challengeName, challengeToken, noteContest, proveClaim } from '#shared/directory/domain-claims.ts';
 import { assertEpoch } from '#shared/reconcile/leader-epoch.ts';
 import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
 import type { ReconcileResult } from '#operator/kube/controller.ts';
@@ -16,7 +16,7 @@ import type { ConditionReport } from '#operator/status/condition.ts';
 import { findCondition } from '#operator/status/condition.ts';
 import { dkimCondition, dkimStatuses, instant, seenKeys, type DkimStatus } from './dkim-condition.ts';
 import { dnsCondition, recordStatuses, type RecordStatus } from './dns-condition.ts';
-import { lookAtDomain, type DnsLookOptions, type DomainLook } from './dns-look.ts';
+import { lookAtDomain, type DnsLookOptions, type DomainLook, type RecordLook } from './dns-look.ts';
 import { claimState, domainNames } from './domain-needs.ts';
 import { gatherDomain, type DomainState } from './domain-state.ts';
 import { dueInMs, nextLook, readSchedule, type LookSchedule } from './look-schedule.ts';
@@ -135,43 +135,56 @@ export class DomainDns {
   /** Keeps what was seen; whether that changes what is wanted. */
   async #note(state: DomainState, look: DomainLook): Promise<boolean> {
     const { row, spec } = state;
-    const proved = look.records.filter(
-      ({ record, verdict }) => record.purpose === 'challenge' && verdict.state === 'Published',
-    );
-    const { database } = this.#options.foundation;
-    for (const each of proved) await this.#prove(state, each.record, each.texts);
-    if (row === null || !verifies(spec)) return proved.length > 0;
+    let isClaimNew = false;
+    for (const each of look.records) {
+      if (each.record.purpose === 'challenge' && (await this.#noteChallenge(state, each))) isClaimNew = true;
+    }
+    if (row === null || !verifies(spec)) return isClaimNew;
     const seen = seenKeys(spec.domain, spec.aliasDomains, row.keys, look.records);
     const isNew = row.keys.some(({ selector, seenSince }) => {
       const is = seen.get(selector);
       return is !== undefined && is !== (seenSince !== null);
     });
     if (isNew) {
-      await transact(database.db, async (tx) => {
+      await transact(this.#options.foundation.database.db, async (tx) => {
         await this.#fence(tx);
         await noteSeenKeys(tx, row.id, seen);
       });
       await this.#tendKeys(state);
     }
-    return isNew || proved.length > 0;
+    return isNew || isClaimNew;
   }
 
-  async #prove(
-    { namespace, serverUid, claimants, needs }: DomainState,
-    record: WantedRecord,
-    texts: readonly string[],
-  ): Promise<void> {
-    const { database, logger } = this.#options.foundation;
+  /** Whether claims have changed. What can't be looked up says nothing. */
+  async #noteChallenge(
+    { namespace, claimants, needs }: DomainState,
+    { record, verdict, texts }: RecordLook,
+  ): Promise<boolean> {
+    const { database, logger, config, resources } = this.#options.foundation;
     const domain = [...needs.challenges.keys()].find((name) => challengeName(name) === record.name);
-    if (domain === undefined) return;
-    const others = (claimants.get(domain) ?? []).filter((other) => other !== namespace);
-    const outdated = others.filter((other) => !texts.includes(challengeToken(serverUid, { namespace: other, domain })));
-    const isNew = await transact(database.db, async (tx) => {
+    if (domain === undefined || verdict.state === 'Unknown') return false;
+    const before = claimants.get(domain) ?? [];
+    const isProved = verdict.state === 'Published';
+    const holders = [...new Set([...before, ...(isProved ? [namespace] : [])])];
+    const isNew = isProved && !before.includes(namespace);
+    if (!isNew && holders.length < 2) return false;
+    // Others may be of another MailServer, whose token is another one.
+    const servers = resources.servers.items().map(({ metadata }) => metadata.uid);
+    const isThere = (holder: string): boolean =>
+      servers.some((uid) => texts.includes(challengeToken(uid, { namespace: holder, domain })));
+    const present = holders.filter(isThere);
+    const absent = holders.filter((holder) => !isThere(holder));
+    const lost = await transact(database.db, async (tx) => {
       await this.#fence(tx);
-      return proveClaim(tx, { namespace, domain }, outdated);
+      if (isNew) await proveClaim(tx, { namespace, domain });
+      return noteContest(tx, { domain, present, absent, graceSeconds: config.domainHandoverSeconds });
     });
     if (isNew)
-      logger.info({ event: 'domain.proved', domain, namespace, outdated }, 'a namespace showed to have a domain');
+      logger.info({ event: 'domain.proved', domain, namespace, absent }, 'a namespace showed to have a domain');
+    for (const holder of lost) {
+      logger.warn({ event: 'domain.lost', domain, namespace: holder }, 'a namespace has a domain no more');
+    }
+    return isNew || lost.length > 0;
   }
 
   #judge(state: DomainState, look: DomainLook | null, before: DnsFacts | null): DnsFacts {
@@ -256,7 +269,9 @@ function challengeStatus({ namespace, spec, serverUid, needsInput }: DomainState
   const claim = claimState(domain, needsInput);
   const looked = records.find((record) => record.name === name)?.state;
   const open = looked === undefined || looked === 'Unknown' ? 'Unknown' : 'Missing';
-  return { name, value: challengeToken(serverUid, { namespace, domain }), state: claim === 'Open' ? open : claim };
+  // A record that another namespace's makes needed again.
+  const isMissing = claim === 'Open' || (claim === 'Proved' && (looked === 'Missing' || looked === 'Mismatch'));
+  return { name, value: challengeToken(serverUid, { namespace, domain }), state: isMissing ? open : claim };
 }
 
 function notLooked({ wanted }: DomainState): DnsFacts {

@@ -37,9 +37,20 @@ export function claimState(name: string, { namespace, server, claimants }: Needs
   return claimants.get(name)?.includes(namespace) === true ? 'Proved' : 'Open';
 }
 
+/** Whether another namespace has shown the same: then the record must stay where it is. */
+export function isContested(
+  name: string,
+  { namespace, claimants }: Pick<NeedsInput, 'namespace' | 'claimants'>,
+): boolean {
+  return claimants.get(name)?.some((other) => other !== namespace) === true;
+}
+
 export function domainNeeds(input: NeedsInput): DomainNeeds {
   const { namespace, domain, server, serverUid, dkim } = input;
-  const open = domainNames(domain).filter((name) => claimState(name, input) === 'Open');
+  const open = domainNames(domain).filter((name) => {
+    const state = claimState(name, input);
+    return state === 'Open' || (state === 'Proved' && isContested(name, input));
+  });
   return {
     domain: domain.domain,
     aliasDomains: domain.aliasDomains,

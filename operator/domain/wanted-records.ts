@@ -55,7 +55,7 @@ export type DomainNeeds = {
   };
   /** Null: no policy is announced. `id` changes with the policy. */
   readonly mtaSts: { readonly id: string } | null;
-  /** Tokens that are still to be shown, by domain name. */
+  /** Tokens that are still to be shown, or to stay since another namespace shows its own; by domain name. */
   readonly challenges: ReadonlyMap<string, string>;
   /** Addresses of the server, as its name has them. */
   readonly addresses: readonly string[];

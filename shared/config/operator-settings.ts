@@ -119,6 +119,13 @@ export const operatorSettings = {
     standard: '53',
     help: "The port of domains' name servers; another one is for tests alone.",
   }),
+  domainHandoverSeconds: setting({
+    names: ['DOMAIN_HANDOVER'],
+    group: 'DNS',
+    type: durationType(0, 90 * 86_400),
+    standard: '24h',
+    help: 'How long a namespace keeps a domain after another one has shown that it has it, while its own record is missing: time to put the record back.',
+  }),
   httpHost: setting({
     names: ['HTTP_HOST'],
     group: 'Listeners',

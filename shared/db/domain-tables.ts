@@ -20,6 +20,8 @@ type DomainClaimTable = {
   readonly namespace: string;
   readonly domain: string;
   readonly proved_at: Generated<Date>;
+  /** 0022-domains-that-change-hands.sql */
+  readonly missing_since: Date | null;
 };
 
 /** The tables of 0012-domain-facts.sql. */

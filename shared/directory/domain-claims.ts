@@ -3,7 +3,7 @@
  * namespace shows that it has a domain by a record in the domain's zone, and that it did is kept in the database.
  */
 import { createHmac } from 'node:crypto';
-import type { Kysely } from 'kysely';
+import { sql, type Kysely } from 'kysely';
 import type { Database } from '#shared/db/schema.ts';
 
 /** Heard when a claim was proved or given up; no payload. */
@@ -34,31 +34,65 @@ export function challengeToken(serverUid: string, { namespace, domain }: DomainC
   return `postrider-challenge=${digest.subarray(0, 20).toString('hex')}`;
 }
 
-/** Keys of all claims that were proved. */
-export async function readClaims(db: Kysely<Database>): Promise<ReadonlySet<string>> {
-  const rows = await db.selectFrom('domain_claim').select(['namespace', 'domain']).execute();
-  return new Set(rows.map(claimKey));
+/** When each claim was proved, by its key. */
+export type Claims = ReadonlyMap<string, Date>;
+
+export async function readClaims(db: Kysely<Database>): Promise<Claims> {
+  const rows = await db.selectFrom('domain_claim').select(['namespace', 'domain', 'proved_at']).execute();
+  return new Map(rows.map((row) => [claimKey(row), row.proved_at]));
 }
 
-/**
- * Notes that the zone has the namespace's token. False: it was known already. `outdated`: namespaces whose token the
- * zone has no more, though it once had; the domain has changed hands, and they lose it.
- */
-export async function proveClaim(
-  tx: Kysely<Database>,
-  claim: DomainClaim,
-  outdated: readonly string[],
-): Promise<boolean> {
-  if (outdated.length > 0) {
-    await tx.deleteFrom('domain_claim').where('domain', '=', claim.domain).where('namespace', 'in', outdated).execute();
-  }
+/** Notes that the zone has the namespace's token. False: it was known already. */
+export async function proveClaim(tx: Kysely<Database>, { namespace, domain }: DomainClaim): Promise<boolean> {
   const made = await tx
     .insertInto('domain_claim')
-    .values({ namespace: claim.namespace, domain: claim.domain })
+    .values({ namespace, domain })
     .onConflict((conflict) => conflict.doNothing())
     .returning('namespace')
     .executeTakeFirst();
   return made !== undefined;
+}
+
+export type ContestedDomain = {
+  readonly domain: string;
+  /** Namespaces whose token the zone has at the moment. */
+  readonly present: readonly string[];
+  /** Those whose token it has not. */
+  readonly absent: readonly string[];
+  /** How long a token may be missing before its claim is lost. */
+  readonly graceSeconds: number;
+};
+
+/**
+ * What a look at the zone of a domain says that several namespaces have proved. Resolves with those that have lost it:
+ * their token has been missing for all of the grace period, while another's is there.
+ */
+export async function noteContest(tx: Kysely<Database>, contest: ContestedDomain): Promise<readonly string[]> {
+  const { domain, present, absent, graceSeconds } = contest;
+  if (present.length === 0) return [];
+  const claims = tx.updateTable('domain_claim').where('domain', '=', domain);
+  await claims
+    .set({ missing_since: null })
+    .where('namespace', '=', anyOf(present))
+    .where('missing_since', 'is not', null)
+    .execute();
+  await claims
+    .set({ missing_since: sql<Date>`now()` })
+    .where('namespace', '=', anyOf(absent))
+    .where('missing_since', 'is', null)
+    .execute();
+  const lost = await tx
+    .deleteFrom('domain_claim')
+    .where('domain', '=', domain)
+    .where('namespace', '=', anyOf(absent))
+    .where('missing_since', '<=', sql<Date>`now() - make_interval(secs => ${graceSeconds}::double precision)`)
+    .returning('namespace')
+    .execute();
+  return lost.map(({ namespace }) => namespace);
+}
+
+function anyOf(texts: readonly string[]) {
+  return sql<string>`any(${[...texts]}::text[])`;
 }
 
 /** Whether a list of domains takes in a name: as it is, or below `*.example.org`. */

@@ -3,8 +3,9 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readClaims } from '#shared/directory/domain-claims.ts';
 import { StaleEpoch, takeEpoch } from '#shared/reconcile/leader-epoch.ts';
-import { mailDomains } from '#operator/api/mail-domain.ts';
+import { mailDomains, type MailDomain } from '#operator/api/mail-domain.ts';
 import { dnsEndpoints } from '#operator/domain/dns-endpoints.ts';
+import { namespaces } from '#operator/kube/core-resources.ts';
 import { DnsRoot } from '../harness/dns-root.ts';
 import { lacksKube } from '../harness/kube-assets.ts';
 import { lacks } from '../harness/programs.ts';
@@ -53,7 +54,7 @@ describe.skipIf(lacks('/usr/sbin/knotd', '/usr/sbin/unbound') || lacksKube())('a
     await publish(`${before.challenge?.name ?? ''} TXT "${before.challenge?.value ?? ''}"`);
     const after = await when('d.test', ({ challenge }) => challenge?.state === 'Proved');
     expect(after.dnsRecords?.some(({ purpose }) => purpose === 'challenge')).toBe(false);
-    expect(await readClaims(bench.database.db)).toEqual(new Set([`${namespace}/d.test`]));
+    expect([...(await readClaims(bench.database.db)).keys()]).toEqual([`${namespace}/d.test`]);
   });
 
   test('has keys that sign when the DNS has them, and is Verified when it has all', async () => {
@@ -138,6 +139,55 @@ describe.skipIf(lacks('/usr/sbin/knotd', '/usr/sbin/unbound') || lacksKube())('a
       .toBe(0);
   }, 60_000);
 
+  test('is kept as long as its record stands, also beside that of another namespace; missing long, it is lost', async () => {
+    const { client, database } = bench;
+    const { db } = database;
+    const rival = { namespace: 'rival', name: 'd.test' };
+    await client.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: rival.namespace } });
+    await client.create(mailDomains, {
+      apiVersion: 'postrider.dev/v1alpha1',
+      kind: 'MailDomain',
+      metadata: rival,
+      spec: { domain: 'd.test', serverRef: { name: 'default', namespace }, ...quick } as unknown as MailDomain['spec'],
+    });
+    const rivals = async () => (await client.get(mailDomains, rival)).status?.challenge;
+    const soon = { timeout: 30_000 };
+    await expect.poll(async () => (await rivals())?.state, soon).toBe('Missing');
+    const holders = async () => [...(await readClaims(db)).keys()].toSorted();
+    const missing = async () =>
+      (await db.selectFrom('domain_claim').select('namespace').where('missing_since', 'is not', null).execute()).map(
+        (row) => row.namespace,
+      );
+    const line = `${(await rivals())?.name ?? ''} TXT "${(await rivals())?.value ?? ''}"`;
+    await root.publish([...published, line]);
+    await expect.poll(holders, soon).toEqual([`${namespace}/d.test`, 'rival/d.test']);
+    expect(await missing()).toEqual([]);
+    // The first one's record is taken away: it is told, and has time.
+    const { challenge } = await when('d.test', ({ challenge: each }) => each?.state === 'Proved');
+    const without = published.filter((each) => !each.includes(challenge?.value ?? ''));
+    expect(without).toHaveLength(published.length - 1);
+    await root.publish([...without, line]);
+    const told = await when('d.test', ({ challenge: each }) => each?.state === 'Missing');
+    expect(condition(told, 'DNSReady')).toBe('False ChallengeMissing');
+    expect(await missing()).toEqual([namespace]);
+    expect(await holders()).toEqual([`${namespace}/d.test`, 'rival/d.test']);
+    // Back in time.
+    await root.publish([...published, line]);
+    await expect.poll(missing, soon).toEqual([]);
+    // Missing for all of the time: lost.
+    await root.publish([...without, line]);
+    await expect.poll(missing, soon).toEqual([namespace]);
+    await sql`update domain_claim set missing_since = now() - interval '25 hours' where missing_since is not null`.execute(
+      db,
+    );
+    await expect.poll(holders, soon).toEqual(['rival/d.test']);
+    // What is left of it goes, for the tests that follow.
+    await client.delete(mailDomains, rival);
+    await sql`delete from domain_claim`.execute(db);
+    await root.publish(published);
+    await expect.poll(holders, soon).toEqual([`${namespace}/d.test`]);
+  }, 180_000);
+
   test('keeps its claim when the DNS is away', async () => {
     await root.publish(base);
     const status = await when('d.test', (each) => condition(each, 'DNSReady') === 'False MXMissing');
@@ -151,6 +201,6 @@ describe.skipIf(lacks('/usr/sbin/knotd', '/usr/sbin/unbound') || lacksKube())('a
     await takeEpoch(bench.database.db, 'another');
     await root.publish([...base, `${challenge?.name ?? ''} TXT "${challenge?.value ?? ''}"`]);
     await expect(bench.deposed).rejects.toThrow(StaleEpoch);
-    expect(await readClaims(bench.database.db)).toEqual(new Set([`${namespace}/d.test`]));
+    expect([...(await readClaims(bench.database.db)).keys()]).toEqual([`${namespace}/d.test`]);
   });
 });
