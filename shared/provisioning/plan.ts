@@ -42,6 +42,14 @@ export type Action =
   | { readonly do: 'retire-domain'; readonly id: bigint; readonly uid: Uid }
   | { readonly do: 'release'; readonly table: 'account' | 'alias' | 'domain'; readonly id: bigint; readonly uid: Uid }
   | { readonly do: 'delete-domain'; readonly id: bigint; readonly uid: Uid }
+  /** `isGivenUp`: it goes out of use under that name; else it gets the name that it had. */
+  | {
+      readonly do: 'rename-domain';
+      readonly id: bigint;
+      readonly uid: Uid;
+      readonly name: string;
+      readonly isGivenUp: boolean;
+    }
   | { readonly do: 'put-domain'; readonly id: bigint | null; readonly uid: string; readonly domain: WantedDomain }
   | { readonly do: 'add-domain-name'; readonly name: string; readonly domain: string; readonly uid: string }
   | { readonly do: 'put-account'; readonly id: AccountId | null; readonly uid: string; readonly account: WantedAccount }
@@ -252,6 +260,7 @@ type Row = ObservedDomain | ObservedAccount | ObservedAlias;
 /** What frees names, what domains need, the rest: each in the order in which its actions are to be done. */
 export const actionPhases: readonly (readonly Action['do'][])[] = [
   [
+    'rename-domain',
     'purge-account',
     'delete-alias',
     'remove-address',

@@ -30,6 +30,9 @@ export async function applyAction(action: Action, options: ApplyOptions): Promis
     case 'delete-domain':
       await tx.deleteFrom('domain').where('id', '=', action.id).where(stillOf(action.uid)).execute();
       return;
+    case 'rename-domain':
+      await renameDomain(tx, action);
+      return;
     case 'remove-domain-name':
       await tx.deleteFrom('domain_name').where('name', '=', action.name).execute();
       return;
@@ -147,6 +150,20 @@ async function putDomain(tx: Kysely<Database>, id: bigint | null, wanted: Wanted
     .values({ ...values, name: wanted.name })
     .execute();
   await addDomainName(tx, wanted.name, wanted.name);
+}
+
+async function renameDomain(
+  tx: Kysely<Database>,
+  { id, uid, name, isGivenUp }: Extract<Action, { readonly do: 'rename-domain' }>,
+): Promise<void> {
+  await tx
+    .updateTable('domain')
+    .set({ name, retained_at: sql<Date>`coalesce(retained_at, now())` })
+    .where('id', '=', id)
+    .where(stillOf(uid))
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  if (isGivenUp) await tx.deleteFrom('domain_name').where('domain_id', '=', id).execute();
 }
 
 async function addDomainName(tx: Kysely<Database>, name: string, domain: string): Promise<void> {

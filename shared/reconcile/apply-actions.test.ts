@@ -255,3 +255,41 @@ describe('the senders of a MailCredential', () => {
     expect(await senders()).toEqual(['orders@example.com']);
   });
 });
+
+test('a domain that changed hands is empty for its new owner, and comes back to the old one with its mail', async () => {
+  const manifests = [
+    domainOf('a/org', 'example.org', { aliasDomains: ['example.com'] }),
+    mailboxOf('a/alice', 'alice@example.org', { aliases: ['sales@example.org'] }),
+    secretOf('a/alice-mailbox', 'wonderland'),
+    { ...domainOf('b/org', 'example.org'), createdAt: '2026-05-01T00:00:00Z' },
+    mailboxOf('b/alice', 'alice@example.org'),
+    secretOf('b/alice-mailbox', 'looking-glass'),
+  ];
+  const of = (owner: string): Partial<PassInput> => ({
+    isProved: ({ namespace }) => namespace === owner,
+    isEstablished: ({ namespace }) => namespace === owner,
+  });
+  const leadsTo = async (address: string): Promise<readonly string[]> => {
+    const rows = await sql<{ name: string }>`
+      select account.resource_name as name from address join domain_name on domain_name.domain_id = address.domain_id
+        join domain on domain.id = address.domain_id and domain.retained_at is null
+        join account on account.id = address.account_id and account.retained_at is null
+        where address.local_part || '@' || domain_name.name = ${address}`.execute(database.db);
+    return rows.rows.map(({ name }) => name);
+  };
+  await apply(await plan(manifests, of('a')));
+  const [first] = await database.db.selectFrom('account').select(['id', 'resource_name']).execute();
+  expect(await leadsTo('alice@example.com')).toEqual(['a/alice']);
+  for (const [owner, sales] of [
+    ['b', []],
+    ['a', ['a/alice']],
+    ['b', []],
+  ] as const) {
+    expect(new Set(oks(await apply(await plan(manifests, of(owner)))))).toEqual(new Set([true]));
+    expect(await plan(manifests, of(owner))).toEqual([]);
+    expect(await leadsTo('alice@example.org')).toEqual([`${owner}/alice`]);
+    expect(await leadsTo('sales@example.org')).toEqual(sales);
+  }
+  const kept = await database.db.selectFrom('account').select('id').where('resource_name', '=', 'a/alice').execute();
+  expect(kept).toEqual([{ id: first?.id }]);
+});

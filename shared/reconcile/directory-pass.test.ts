@@ -267,6 +267,115 @@ describe('whose a domain is', () => {
     expect(reasons(pass(retained, [other], unproved))).toEqual({ 'MailDomain c/org': ['DomainNotProved'] });
   });
 
+  describe('that changes hands', () => {
+    const old = domainOf('a/org', 'example.org');
+    const anew = { ...domainOf('b/org', 'example.org'), createdAt: '2026-05-01T00:00:00Z' };
+    const provedBy =
+      (...namespaces: readonly string[]): PassInput['isProved'] =>
+      ({ namespace }, name) =>
+        name === 'example.org' && namespaces.includes(namespace);
+    const before = after(nothing, [old, alice, aliasOf('a/info', 'info@example.org', ['alice@example.org'])]);
+    const theirs = mailboxOf('b/alice', 'alice@example.org');
+    const all = [old, anew, alice, aliasOf('a/info', 'info@example.org', ['alice@example.org']), theirs];
+    const moved = { isProved: provedBy('b'), isEstablished: provedBy('b') };
+
+    test('stays where it is as long as its proof stands, or another’s is new', () => {
+      const both = { isProved: provedBy('a', 'b'), isEstablished: provedBy('a', 'b') };
+      for (const more of [both, { isProved: provedBy('b') }, { ...moved, isEstablished: () => false }]) {
+        const result = pass(before, all, more);
+        expect(result.actions).toEqual([]);
+        expect(reasons(result)['MailDomain b/org']).toEqual(['DomainConflict']);
+        expect(reasons(result)['MailDomain a/org']).toBeUndefined();
+      }
+    });
+
+    test('stays where it is while nobody else has shown to have it, or may', () => {
+      const nobody = { isProved: () => false, isEstablished: () => false };
+      expect(pass(before, all, nobody).actions).toEqual([]);
+      const refused = { ...anew, spec: { ...anew.spec, serverRef: { name: 'other', namespace: 'mail' } } };
+      expect(pass(before, [old, alice, refused], moved).actions.map((action) => action.do)).not.toContain(
+        'rename-domain',
+      );
+    });
+
+    test('comes to the new owner empty; what the old one had is kept out of use', () => {
+      const result = pass(before, all, moved);
+      const rows = applyToModel(before, result.actions);
+      expect(reasons(result)).toMatchObject({ 'MailDomain a/org': ['DomainNotProved'] });
+      expect(result.verdicts.get(before.domains[0]?.resourceUid ?? '')?.faults[0]?.message).toContain(
+        'MailDomain b/org',
+      );
+      expect(rows.domains.toSorted((one, other) => Number(one.id - other.id))).toMatchObject([
+        { name: `${before.domains[0]?.id}.given-up.invalid`, isRetained: true, resourceName: 'a/org' },
+        { name: 'example.org', isRetained: false, resourceName: 'b/org' },
+      ]);
+      expect(rows.accounts).toMatchObject([
+        {
+          id: before.accounts[0]?.id,
+          resourceName: 'a/alice',
+          domain: rows.domains.find(({ isRetained }) => isRetained)?.name,
+        },
+        { resourceName: 'b/alice', domain: 'example.org' },
+      ]);
+      expect(pass(rows, all, moved).actions).toEqual([]);
+      // Also once nobody can see any proof.
+      expect(pass(rows, all, { isProved: () => false }).actions).toEqual([]);
+    });
+
+    test('comes back with all that it had, when the new owner has lost it in turn', () => {
+      const away = applyToModel(before, pass(before, all, moved).actions);
+      // Proved anew it is not taken from whom it is meanwhile…
+      const both = { isProved: provedBy('a', 'b'), isEstablished: provedBy('b') };
+      const contested = pass(away, all, both);
+      expect(contested.actions).toEqual([]);
+      expect(reasons(contested)['MailDomain a/org']).toEqual(['DomainConflict']);
+      // … until that one has lost it.
+      const back = { isProved: provedBy('a'), isEstablished: provedBy('a') };
+      const rows = applyToModel(away, pass(away, all, back).actions);
+      const own = rows.domains.find(({ resourceName }) => resourceName === 'a/org');
+      expect(own).toMatchObject({
+        id: before.domains[0]?.id,
+        name: 'example.org',
+        isRetained: false,
+        hasOwnName: true,
+      });
+      expect(rows.accounts.find(({ resourceName }) => resourceName === 'a/alice')).toMatchObject({
+        id: before.accounts[0]?.id,
+        domain: 'example.org',
+        isRetained: false,
+      });
+      expect(pass(rows, all, back).actions).toEqual([]);
+    });
+
+    test('comes back when the new owner’s MailDomain was deleted', () => {
+      const away = applyToModel(before, pass(before, all, moved).actions);
+      const without = all.filter((manifest) => manifest !== anew && manifest !== theirs);
+      const back = { isProved: provedBy('a', 'b'), isEstablished: provedBy('a', 'b') };
+      let rows = away;
+      for (let passes = 0; passes < 2; passes++) rows = after(rows, without, back);
+      expect(rows.domains.find(({ resourceName }) => resourceName === 'a/org')).toMatchObject({
+        name: 'example.org',
+        isRetained: false,
+      });
+      expect(pass(rows, without, back).actions).toEqual([]);
+    });
+
+    test('an alias domain goes to its new owner by itself', () => {
+      const two = domainOf('a/org', 'example.org', { aliasDomains: ['example.net'] });
+      const had = after(nothing, [two, alice]);
+      const net = { ...domainOf('b/net', 'example.net'), createdAt: '2026-05-01T00:00:00Z' };
+      const isNets: PassInput['isProved'] = ({ namespace }, name) =>
+        name === 'example.net' ? namespace === 'b' : namespace === 'a';
+      const manifests = [two, alice, net];
+      const rows = after(had, manifests, { isProved: isNets, isEstablished: isNets });
+      expect(rows.domains).toMatchObject([
+        { name: 'example.org', aliasDomains: [], isRetained: false },
+        { name: 'example.net', isRetained: false },
+      ]);
+      expect(pass(rows, manifests, { isProved: isNets, isEstablished: isNets }).actions).toEqual([]);
+    });
+  });
+
   test('namespaces by their labels', () => {
     const labelled = domainOf('a/org', 'example.org', {
       allowedNamespaces: { from: 'Selector', selector: { matchLabels: { mail: 'yes' } } },

@@ -16,6 +16,7 @@ import type { Action } from '#shared/provisioning/plan.ts';
 import type { MailboxResource, Resources } from '#shared/provisioning/resource.ts';
 import { addressKey, uidsOf } from '#shared/provisioning/wanted.ts';
 import type { WantedDirectory } from '#shared/provisioning/wanted.ts';
+import { makeRoom } from './given-up-domains.ts';
 import { findLiving } from './living-resources.ts';
 import { findMissing } from './mass-detach.ts';
 import type { MassDetach } from './mass-detach.ts';
@@ -38,6 +39,8 @@ export type PassInput = {
   /** Knows passwords again by their tags. */
   readonly keyring: Keyring;
   readonly isProved: IsProved;
+  /** See `readyDomains`. */
+  readonly isEstablished?: IsProved;
   readonly namespaceLabels: ReadonlyMap<string, Labels>;
   /** Deletions that were seen. Resources with a deletionTimestamp count without it. */
   readonly deletedUids: ReadonlySet<string>;
@@ -68,16 +71,23 @@ export function directoryPass(input: PassInput): PassResult {
     {
       kind: 'cluster',
       namespaceLabels: input.namespaceLabels,
-      notReady: new Map([...ready.notReady, ...namesOfUnreadable(unreadable.filter(({ isHolding }) => isHolding), stored)]),
+      notReady: new Map([
+        ...ready.notReady,
+        ...namesOfUnreadable(
+          unreadable.filter(({ isHolding }) => isHolding),
+          stored,
+        ),
+      ]),
     },
   );
   const missing = findMissing({ ...input, unreadable: unreadable.map(({ resource }) => resource) });
   const blocked = input.mayDetachMany ? null : missing.blocked;
   const faults = new Faults([...unreadable, ...ready.faults, ...built.faults]);
   const kept = new Set([...faults.holding, ...(input.pausedUids ?? []), ...(blocked ? missing.uids : [])]);
-  const observed = observe(stored, built.wanted, input.keyring);
+  const room = makeRoom(stored, { lost: ready.lost, ready: ready.domains });
+  const observed = observe(room.stored, built.wanted, input.keyring);
   const sound = settle(built.wanted, observed, { faults, kept, mailboxes: living.mailboxes });
-  const actions = planActions({ ...sound, observed, now });
+  const actions = [...room.actions, ...planActions({ ...sound, observed, now })];
   const verdicts = verdictsOf({ input, waiting, faults, actions, observed, unproved: ready.unproved, ...sound });
   return { actions, verdicts, blocked };
 }

@@ -50,7 +50,7 @@ function tooMany(rows: readonly Managed[], missing: readonly Managed[]): MassDet
   for (const kind of new Set(missing.map((row) => row.kind))) {
     const count = missing.filter((row) => row.kind === kind).length;
     const of = rows.filter((row) => row.kind === kind).length;
-    if (count > fewRows && count > of * mostShare) return verdict(count, of, `rows of ${kind}s have no resource`);
+    if (count > fewRows && count > of * mostShare) return verdict(count, of, `rows of kind ${kind} have no resource`);
   }
   return null;
 }

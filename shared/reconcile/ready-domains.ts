@@ -5,6 +5,7 @@ import { selects } from '#shared/provisioning/label-selector.ts';
 import type { Labels } from '#shared/provisioning/label-selector.ts';
 import { labelOf } from '#shared/provisioning/resource.ts';
 import type { MailDomainResource, MailServerResource } from '#shared/provisioning/resource.ts';
+import { isGivenUp } from './given-up-domains.ts';
 import type { StoredDirectory } from './read-directory.ts';
 
 /** Says for a namespace whether it has the name; asked for the domain and for each alias domain. */
@@ -18,6 +19,8 @@ export type ReadyDomains = {
   readonly notReady: ReadonlyMap<string, string>;
   /** By UID: the names that are not proved. */
   readonly unproved: ReadonlyMap<string, readonly string[]>;
+  /** UIDs of MailDomains whose domain is another namespace's by now: their rows are to make room. */
+  readonly lost: ReadonlySet<string>;
 };
 
 type Options = {
@@ -25,6 +28,8 @@ type Options = {
   readonly stored: StoredDirectory;
   readonly namespaceLabels: ReadonlyMap<string, Labels>;
   readonly isProved: IsProved;
+  /** Proved for so long that it takes the name from a namespace that has lost its proof. None unless told. */
+  readonly isEstablished?: IsProved;
   readonly mayAdopt: boolean;
 };
 
@@ -35,6 +40,16 @@ export function readyDomains(domains: readonly MailDomainResource[], options: Op
   const notReady = new Map<string, string>();
   const unproved = new Map<string, readonly string[]>();
   const ours = namesInUse(stored, mayAdopt);
+  const rivals = findRivals(domains, options);
+  const isInUse = (domain: MailDomainResource, name: string): boolean =>
+    ours.get(domain.uid)?.has(name) === true || ours.get(nameOf(domain))?.has(name) === true;
+  const lost = new Set(
+    domains.flatMap((domain) => {
+      const { spec, uid } = domain;
+      const isLost = isInUse(domain, spec.domain) && !isProved(domain, spec.domain) && rivals(domain, spec.domain);
+      return isLost && refusedByServer(domain, options) === null ? [uid] : [];
+    }),
+  );
   for (const domain of domains) {
     const { uid, spec } = domain;
     const leaveOut = (path: Path, reason: FaultReason, message: string): void => {
@@ -46,21 +61,65 @@ export function readyDomains(domains: readonly MailDomainResource[], options: Op
       leaveOut(['spec', 'serverRef'], refused.reason, refused.message);
       continue;
     }
-    // What is ours already stays so; a name is asked about before it becomes ours.
+    // What is ours already stays so until another shows that it is his; a name is asked about before it becomes ours.
     const isOurs = (name: string): boolean =>
-      ours.get(uid)?.has(name) === true || ours.get(nameOf(domain))?.has(name) === true || isProved(domain, name);
+      isProved(domain, name) || (isInUse(domain, name) && rivals(domain, name) === null);
     const missing = [spec.domain, ...spec.aliasDomains].filter((name) => !isOurs(name));
     if (missing.length > 0) unproved.set(uid, missing);
     if (missing.includes(spec.domain)) {
-      const message = `nobody has shown that ${domain.namespace} has the domain ${spec.domain}: see the record in status, or list it in the MailServer`;
-      leaveOut(['spec', 'domain'], 'DomainNotProved', message);
+      leaveOut(['spec', 'domain'], 'DomainNotProved', whyNotProved(domain, rivals(domain, spec.domain)));
+      continue;
+    }
+    const holder = isGivenUp(stored, uid) ? holderOf(stored, domain, lost) : null;
+    if (holder !== null) {
+      const message = `the domain ${spec.domain} is that of MailDomain ${holder}, whose record is there too`;
+      leaveOut(['spec', 'domain'], 'DomainConflict', message);
     } else if (missing.length === 0) ready.push(domain);
     else {
       const aliasDomains = spec.aliasDomains.filter((name) => !missing.includes(name));
       ready.push({ ...domain, spec: { ...spec, aliasDomains } });
     }
   }
-  return { domains: ready, faults, notReady, unproved };
+  return { domains: ready, faults, notReady, unproved, lost };
+}
+
+/** A MailDomain of another namespace that has shown for long that it has the name; null: there is none. */
+type Rivals = (domain: MailDomainResource, name: string) => MailDomainResource | null;
+
+function findRivals(domains: readonly MailDomainResource[], options: Options): Rivals {
+  const { isEstablished } = options;
+  if (!isEstablished) return () => null;
+  const byName = new Map<string, MailDomainResource[]>();
+  for (const domain of domains) {
+    for (const name of [domain.spec.domain, ...domain.spec.aliasDomains]) {
+      byName.set(name, [...(byName.get(name) ?? []), domain]);
+    }
+  }
+  return (domain, name) =>
+    byName
+      .get(name)
+      ?.find(
+        (other) =>
+          other.namespace !== domain.namespace &&
+          isEstablished(other, name) &&
+          refusedByServer(other, options) === null,
+      ) ?? null;
+}
+
+function whyNotProved({ namespace, spec }: MailDomainResource, rival: MailDomainResource | null): string {
+  if (rival) return `the domain ${spec.domain} has changed hands: its zone has the record of ${labelOf(rival)}`;
+  return `nobody has shown that ${namespace} has the domain ${spec.domain}: see the record in status, or list it in the MailServer`;
+}
+
+/** Whose resource has the name in use although it was another's before. */
+function holderOf(
+  { domains }: StoredDirectory,
+  { uid, spec }: MailDomainResource,
+  lost: ReadonlySet<string>,
+): string | null {
+  const row = domains.find(({ name }) => name === spec.domain);
+  const isHeld = row && !row.isRetained && row.resourceUid !== uid && !lost.has(row.resourceUid ?? '');
+  return isHeld ? row.resourceName : null;
 }
 
 /** By UID, and where rows may follow resources of the same name, by that; the names that domains go by. */

@@ -27,6 +27,20 @@ export function applyToModel(observed: ObservedDirectory, actions: readonly Acti
       case 'delete-domain':
         domains = domains.filter(({ id }) => id !== action.id);
         break;
+      case 'rename-domain': {
+        const from = domains.find(({ id }) => id === action.id)?.name;
+        const at = <One extends { readonly domain: string }>(one: One): One =>
+          one.domain === from ? { ...one, domain: action.name } : one;
+        domains = change(domains, action.id, {
+          name: action.name,
+          isRetained: true,
+          hasOwnName: false,
+          aliasDomains: [],
+        });
+        accounts = accounts.map((row) => ({ ...at(row), aliases: row.aliases.map(at) }));
+        aliases = aliases.map(at);
+        break;
+      }
       case 'remove-address':
         accounts = accounts.map((row) => ({
           ...row,
@@ -46,7 +60,11 @@ export function applyToModel(observed: ObservedDirectory, actions: readonly Acti
         break;
       case 'add-domain-name':
         domains = domains.map((row) =>
-          row.name === action.domain ? { ...row, aliasDomains: [...row.aliasDomains, action.name] } : row,
+          row.name !== action.domain
+            ? row
+            : action.name === row.name
+              ? { ...row, hasOwnName: true }
+              : { ...row, aliasDomains: [...row.aliasDomains, action.name] },
         );
         break;
       case 'retire-account':
