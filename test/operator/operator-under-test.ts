@@ -94,6 +94,16 @@ export class Cluster {
     return condition ? `${condition.status} ${condition.reason}` : 'nothing';
   }
 
+  /** Resolves when the condition, Ready unless told, is True; `expect.poll` has no place before tests. */
+  async becomes(kind: string, name: string, namespace = 'default', type = 'Ready'): Promise<void> {
+    let said = '';
+    const isTrue = async (): Promise<boolean> => {
+      said = await this.says(kind, name, type, namespace);
+      return said.startsWith('True ');
+    };
+    await until(isTrue, 60_000, () => `${kind} ${namespace}/${name} ${type}: ${said}`);
+  }
+
   /** Of the installation, once the operator has made it. */
   async keyring(): Promise<string> {
     let text: string | undefined;
