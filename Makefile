@@ -3,10 +3,10 @@ NODE := ./node_modules/.bin/node
 BIN := ./node_modules/.bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-operator bench-compare profile images e2e envtest
+.PHONY: help run test check format bench bench-operator bench-compare profile images images-compare e2e envtest
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-audit --no-fund
@@ -38,6 +38,9 @@ format: node_modules/.package-lock.json ## Format every file
 
 images: node_modules/.package-lock.json ## Build the images with docker, podman or buildah; IMAGE_ARCHIVES=folder writes them as files too
 	@$(NODE) tools/image/build-images.ts
+
+images-compare: node_modules/.package-lock.json ## Build the images of the last commit twice, from scratch, and compare their bytes
+	@$(NODE) tools/image/compare-images.ts
 
 e2e: node_modules/.package-lock.json ## Install on the cluster of KUBECONFIG, or on one of kind's, and go through everything; E2E=short is a part
 	@$(NODE) test/e2e/run-e2e.ts
