@@ -27,6 +27,16 @@ export function textArray(items: readonly (string | null)[]): Buffer {
 }
 
 export function int4Array(items: readonly (number | null)[]): Buffer {
+  if (!items.includes(null)) {
+    const bytes = emptyArray(typeId.int4, items.length, headerBytes + items.length * 8);
+    let at = headerBytes;
+    for (const item of items as readonly number[]) {
+      bytes.writeInt32BE(4, at);
+      bytes.writeInt32BE(item, at + 4);
+      at += 8;
+    }
+    return bytes;
+  }
   return encode(
     typeId.int4,
     items,
@@ -36,12 +46,18 @@ export function int4Array(items: readonly (number | null)[]): Buffer {
 }
 
 export function int8Array(items: readonly (number | bigint)[]): Buffer {
-  return encode(
-    typeId.int8,
-    items,
-    () => 8,
-    (into, item, at) => into.writeBigInt64BE(BigInt(item), at),
-  );
+  const bytes = emptyArray(typeId.int8, items.length, headerBytes + items.length * 12);
+  let at = headerBytes;
+  for (const item of items) {
+    bytes.writeInt32BE(8, at);
+    if (typeof item === 'number') {
+      const high = Math.floor(item / 2 ** 32);
+      bytes.writeInt32BE(high, at + 4);
+      bytes.writeUInt32BE(item - high * 2 ** 32, at + 8);
+    } else bytes.writeBigInt64BE(item, at + 4);
+    at += 12;
+  }
+  return bytes;
 }
 
 export function boolArray(items: readonly (boolean | null)[]): Buffer {
@@ -73,6 +89,18 @@ export function timestampArray(items: readonly (Date | null)[]): Buffer {
   );
 }
 
+/** An array without nulls, with room for its elements. */
+function emptyArray(type: number, length: number, totalBytes: number): Buffer {
+  const bytes = Buffer.allocUnsafe(totalBytes);
+  // An empty array has no dimension; Postgres takes one of length 0 as well.
+  bytes.writeInt32BE(1, 0);
+  bytes.writeInt32BE(0, 4);
+  bytes.writeInt32BE(type, 8);
+  bytes.writeInt32BE(length, 12);
+  bytes.writeInt32BE(1, 16);
+  return bytes;
+}
+
 function encode<T>(
   type: number,
   items: readonly (T | null)[],
@@ -80,13 +108,9 @@ function encode<T>(
   write: (into: Buffer, item: T, at: number) => void,
 ): Buffer {
   const sizes = items.map((item) => (item === null ? -1 : sizeOf(item)));
-  const bytes = Buffer.allocUnsafe(sizes.reduce((sum, size) => sum + 4 + Math.max(0, size), headerBytes));
-  // An empty array has no dimension; Postgres takes one of length 0 as well.
-  bytes.writeInt32BE(1, 0);
-  bytes.writeInt32BE(sizes.includes(-1) ? 1 : 0, 4);
-  bytes.writeInt32BE(type, 8);
-  bytes.writeInt32BE(items.length, 12);
-  bytes.writeInt32BE(1, 16);
+  const total = sizes.reduce((sum, size) => sum + 4 + Math.max(0, size), headerBytes);
+  const bytes = emptyArray(type, items.length, total);
+  if (sizes.includes(-1)) bytes.writeInt32BE(1, 4);
   let at = headerBytes;
   for (const [i, item] of items.entries()) {
     const size = sizes[i] ?? -1;

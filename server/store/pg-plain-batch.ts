@@ -1,7 +1,7 @@
-/** Small batches of new mail and nothing else, for the short form of store_batch (0005-receive-speed.sql). */
+/** Batches of new mail and nothing else, for the short form of store_batch (0019-receive-batches.sql). */
 import type { AccountId, MailboxId } from '#shared/base/ids.ts';
 import { flagBits } from '#server/mail/flags.ts';
-import { byteaArray, int4Array, int8Array } from './binary-array.ts';
+import { boolArray, byteaArray, int4Array, int8Array } from './binary-array.ts';
 import { encodeBatch, type BatchItem, type BatchJob } from './pg-batch.ts';
 
 const generalParameters =
@@ -13,29 +13,25 @@ export const storePlainBatchStatement = {
   name: 'store-batch-plain',
   text:
     `select store_batch(${generalParameters}, $21::int8[], $22::int8[], $23::int4[], $24::int4[], $25::int8[], ` +
-    '$26::bytea[], $27::int4[], $28::int4[]) as result',
+    '$26::bytea[], $27::int4[], $28::int4[], $29::bool[]) as result',
 };
 
-/** With more the general form, which is one statement however many they are, costs less. */
-const maxBoxes = 8;
-
-type Box = { readonly mailboxId: MailboxId | null; readonly items: BatchItem[]; place: number };
+type Box = { readonly mailboxId: MailboxId | null; readonly items: BatchItem[]; isChecked: boolean; place: number };
 
 /** Null: something in the jobs needs the general form. */
 export function encodePlainBatch(id: string, jobs: readonly BatchJob[]): readonly unknown[] | null {
   const boxes = new Map<AccountId, Box>();
   const places: { readonly box: Box; readonly offset: number }[] = [];
   for (const job of jobs) {
-    if (job.refusesOverQuota || job.isUploaded) return null;
     const accounts = new Set<AccountId>();
     for (const item of job.items) {
       // Two copies in one account may share an email.
-      if (item.keywords.length > 0 || item.message.inMemory === null || accounts.has(item.accountId)) return null;
+      if (item.keywords.length > 0 || accounts.has(item.accountId)) return null;
       accounts.add(item.accountId);
-      const box = boxes.get(item.accountId) ?? { mailboxId: item.mailboxId, items: [], place: 0 };
+      const box = boxes.get(item.accountId) ?? { mailboxId: item.mailboxId, items: [], isChecked: false, place: 0 };
       if (box.mailboxId !== item.mailboxId) return null;
+      if (job.refusesOverQuota) box.isChecked = true;
       boxes.set(item.accountId, box);
-      if (boxes.size > maxBoxes) return null;
       places.push({ box, offset: box.items.length });
       box.items.push(item);
     }
@@ -55,6 +51,7 @@ export function encodePlainBatch(id: string, jobs: readonly BatchJob[]): readonl
     byteaArray(ordered.map(([, { items }]) => flagBytes(items))),
     int4Array(places.map(({ box }) => box.place)),
     int4Array(places.map(({ offset }) => offset)),
+    boolArray(ordered.map(([, { isChecked }]) => isChecked)),
   ];
 }
 
