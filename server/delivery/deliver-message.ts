@@ -1,6 +1,6 @@
 import type { AccountId } from '#shared/base/ids.ts';
 import type { Delivered, Delivery, MailStore, SpooledMessage } from '#server/mail/ports.ts';
-import { traceHeader, type TraceFacts } from './trace-header.ts';
+import { traceHeaders, type TraceFacts } from './trace-header.ts';
 
 /** An account that a recipient's address leads to, and the account's own address. */
 export type Recipient = { readonly accountId: AccountId; readonly address: string };
@@ -20,12 +20,13 @@ export function deliverMessage(
 
 /** One copy for each account. */
 export function deliveriesOf(recipients: readonly Recipient[], facts: TraceFacts): readonly Delivery[] {
+  const headerFor = traceHeaders(facts);
   const accounts = new Map<AccountId, string>();
   for (const { accountId, address } of recipients) if (!accounts.has(accountId)) accounts.set(accountId, address);
   return [...accounts].map(([accountId, address]) => ({
     accountId,
     mailboxId: null,
-    prefix: traceHeader(facts, address),
+    prefix: headerFor(address),
     flags: 0,
     keywords: [],
   }));

@@ -32,11 +32,18 @@ const wordOfPeer = /^(?:[A-Za-z0-9._-]+|\[[A-Za-z0-9:.]+\])$/;
 // Controls would end the line, angle brackets the address.
 const notInPath = /[\x00-\x1f\x7f<>]/;
 
-/** Return-Path, Delivered-To and Received, each ended by CRLF. `account` is the address of the account it goes to. */
+/**
+ * Return-Path, Delivered-To and Received, each ended by CRLF, for one account after the other; `account` is the address
+ * of the account that the copy goes to.
+ */
+export function traceHeaders(facts: TraceFacts): (account: string) => Buffer {
+  const returnPath = `Return-Path: <${path(facts.sender)}>\r\nDelivered-To: `;
+  const received = `\r\n${receivedField(facts)}`;
+  return (account) => Buffer.from(returnPath + path(account) + received);
+}
+
 export function traceHeader(facts: TraceFacts, account: string): Buffer {
-  return Buffer.from(
-    `Return-Path: <${path(facts.sender)}>\r\nDelivered-To: ${path(account)}\r\n${receivedField(facts)}`,
-  );
+  return traceHeaders(facts)(account);
 }
 
 /** RFC 5321 section 4.4 "Time-stamp-line", one clause a line. */
