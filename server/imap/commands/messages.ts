@@ -1,12 +1,11 @@
 /** STORE, COPY, MOVE and EXPUNGE (RFC 3501 sections 6.4.3, 6.4.6, 6.4.7; RFC 4315; RFC 6851). */
-import { forEachUidIn } from '#server/mail/mailbox-page.ts';
 import type { MailboxState } from '#server/mail/ports.ts';
 import type { UidSet } from '#server/mail/uid-set.ts';
 import type { SequenceSet } from '../grammar/command.ts';
 import { conditionResponse } from '../grammar/response.ts';
 import type { ImapSession } from '../state/session.ts';
 import type { MessageFlags } from '../state/mailbox-view.ts';
-import { flagsFetchResponse, refresh } from '../state/synchronize.ts';
+import { flagsFetchResponse, refresh, writeGathered } from '../state/synchronize.ts';
 import type { CommandOf } from './command-of.ts';
 import { namedMailbox } from './mailboxes.ts';
 import { bad, no, ok, type Outcome } from './outcome.ts';
@@ -39,7 +38,7 @@ export async function storeCommand(session: ImapSession, command: CommandOf<'STO
   if (!command.silent) view.markTold(uids, through);
   else if (state.before === view.modSeq && !view.markSilent(uids, through)) session.markStale();
   if (!view.noteStored(state)) session.markStale();
-  if (!command.silent) for (const message of found) await session.write(flagsFetchResponse(message, command.byUid));
+  if (!command.silent) await writeGathered(session, found, (message) => flagsFetchResponse(message, command.byUid));
   // RFC 2180 section 4.2.1: the rest was done.
   if (!command.byUid && found.length < view.countIn(uids)) return expungeIssued;
   return ok('STORE completed');
@@ -48,14 +47,7 @@ export async function storeCommand(session: ImapSession, command: CommandOf<'STO
 /** Flags of those messages of the set that are there. */
 function messagesIn(session: ImapSession, state: MailboxState, uids: UidSet): readonly MessageFlags[] {
   const { view } = session.selected;
-  const messages: MessageFlags[] = [];
-  for (const page of state.pages) {
-    forEachUidIn(page, uids, (uid) => {
-      const message = view.flagsIn(page, state.mailbox, uid);
-      if (message !== null) messages.push(message);
-    });
-  }
-  return messages;
+  return state.pages.flatMap((page) => view.allFlagsIn(page, state.mailbox, uids));
 }
 
 /** RFC 5530 section 3: the client may want to hear of it by a NOOP. */

@@ -89,8 +89,20 @@ export function fetchBegin(sequenceNumber: number): string {
 
 export const fetchEnd = ')\r\n';
 
+/** Of messages without keywords: few, and asked for again and again. */
+const plainFetchFlags = new Map<number, string>();
+const recentBit = 0x1_0000;
+
 /** The FLAGS item of FETCH. */
 export function formatFetchFlags(flags: FlagBits, keywords: readonly string[], isRecent: boolean): string {
+  if (keywords.length > 0) return composeFetchFlags(flags, keywords, isRecent);
+  const key = isRecent ? flags | recentBit : flags;
+  const known = plainFetchFlags.get(key) ?? composeFetchFlags(flags, keywords, isRecent);
+  plainFetchFlags.set(key, known);
+  return known;
+}
+
+function composeFetchFlags(flags: FlagBits, keywords: readonly string[], isRecent: boolean): string {
   return `FLAGS (${[...flagNames({ flags, keywords }), ...(isRecent ? ['\\Recent'] : [])].join(' ')})`;
 }
 

@@ -8,7 +8,7 @@ import type { FlagBits } from '#server/mail/flags.ts';
 import { keywordNames } from '#server/mail/keyword-table.ts';
 import type { Mailbox } from '#server/mail/mailbox.ts';
 import { flagsOf, forEachChangedUid, keywordBitsOf, modSeqOf, type MailboxPage } from '#server/mail/mailbox-page.ts';
-import { uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
+import { isPresent, slotRanges, uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
 import type { FlagsStored, MailboxState, OpenedMailbox } from '#server/mail/ports.ts';
 import { uidSet, uidSetHas, type UidSet } from '#server/mail/uid-set.ts';
 import { Presence } from './presence.ts';
@@ -210,6 +210,25 @@ export class MailboxView {
     return { seq, uid, ...allFlags(page, mailbox, uid), isRecent: this.isRecent(uid) };
   }
 
+  /** As `flagsIn`, of those messages of the set that are there and that the client knows, ascending. */
+  allFlagsIn(page: MailboxPage, mailbox: Mailbox, set: UidSet): readonly MessageFlags[] {
+    const known = this.#presence.pageBits(page.page);
+    const messages: MessageFlags[] = [];
+    if (known === null) return messages;
+    const start = page.page * uidsPerPage;
+    for (const [first, last] of slotRanges(set, page.page)) {
+      let seq = this.#presence.countBelow(start + first);
+      for (let slot = first; slot <= last; slot++) {
+        if (!hasBit(known, slot)) continue;
+        seq += 1;
+        if (!isPresent(page.present, slot)) continue;
+        const uid = (start + slot) as Uid;
+        messages.push({ seq, uid, ...allFlags(page, mailbox, uid), isRecent: this.isRecent(uid) });
+      }
+    }
+    return messages;
+  }
+
   /**
    * What the client has to be told, which from now on counts as told. EXPUNGE waits while `mayExpunge` is false
    * (RFC 3501 section 7.4.1).
@@ -244,10 +263,12 @@ export class MailboxView {
   #updatePage(page: MailboxPage, mailbox: Mailbox): void {
     const start = page.page * uidsPerPage;
     const known = this.#presence.pageBits(page.page);
-    forEachChangedUid(page, this.#modSeq, (uid) => {
-      if (known === null || !hasBit(known, uid & 255) || this.#wasTold(uid, modSeqOf(page, uid))) return;
-      this.#changed.set(uid, allFlags(page, mailbox, uid));
-    });
+    if (known !== null && !this.#wasAllTold(page)) {
+      forEachChangedUid(page, this.#modSeq, (uid) => {
+        if (!hasBit(known, uid & 255) || this.#wasTold(uid, modSeqOf(page, uid))) return;
+        this.#changed.set(uid, allFlags(page, mailbox, uid));
+      });
+    }
     const next = known === null ? new Uint8Array(uidsPerPage / 8) : Uint8Array.from(known);
     for (let byte = 0; byte < next.length; byte++) {
       const before = next[byte] ?? 0;
@@ -264,6 +285,18 @@ export class MailboxView {
     this.#presence.setPageBits(page.page, next);
   }
 
+  /** Of every message that the page has room for: what a look at each would come to. */
+  #wasAllTold(page: MailboxPage): boolean {
+    const start = page.page * uidsPerPage;
+    return this.#told.some(
+      ({ uids, except, from, through }) =>
+        from <= this.#modSeq &&
+        page.maxModSeq <= through &&
+        except.size === 0 &&
+        uids.some(([first, last]) => first <= Math.max(start, 1) && start + uidsPerPage - 1 <= last),
+    );
+  }
+
   #wasTold(uid: number, modSeq: number): boolean {
     return this.#told.some(
       ({ uids, except, from, through }) =>
@@ -276,6 +309,12 @@ function hasBit(bits: Uint8Array, slot: number): boolean {
   return (((bits[slot >> 3] ?? 0) >> (slot & 7)) & 1) === 1;
 }
 
+const noKeywords: readonly string[] = [];
+
 function allFlags(page: MailboxPage, mailbox: Mailbox, uid: Uid): Flags {
-  return { flags: flagsOf(page, uid), keywords: keywordNames(mailbox.keywords, keywordBitsOf(page, uid)) };
+  const bits = keywordBitsOf(page, uid);
+  return {
+    flags: flagsOf(page, uid),
+    keywords: bits.length === 0 ? noKeywords : keywordNames(mailbox.keywords, bits),
+  };
 }

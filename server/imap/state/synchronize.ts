@@ -64,12 +64,31 @@ export async function synchronize(
 }
 
 async function writeChanges(session: ImapSession, changes: ViewChanges): Promise<void> {
-  for (const seq of changes.expunged) await session.write(numberResponse(seq, 'EXPUNGE'));
+  await writeGathered(session, changes.expunged, (seq) => numberResponse(seq, 'EXPUNGE'));
   if (changes.exists !== null) {
     await session.write(numberResponse(changes.exists, 'EXISTS') + numberResponse(changes.recent, 'RECENT'));
   }
   if (changes.keywords !== null) await session.write(flagsResponse(allFlags(changes.keywords)));
-  for (const message of changes.flags) await session.write(flagsFetchResponse(message, false));
+  await writeGathered(session, changes.flags, (message) => flagsFetchResponse(message, false));
+}
+
+/** Characters that are gathered before they are written: to wait for each of many short lines takes longer than to make them. */
+const gatheredLength = 16 * 1024;
+
+/** Writes a response for each. */
+export async function writeGathered<T>(
+  session: ImapSession,
+  all: readonly T[],
+  format: (one: T) => string,
+): Promise<void> {
+  let lines = '';
+  for (const one of all) {
+    lines += format(one);
+    if (lines.length < gatheredLength) continue;
+    await session.write(lines);
+    lines = '';
+  }
+  if (lines !== '') await session.write(lines);
 }
 
 const allSystemFlags: FlagBits =
