@@ -6,6 +6,7 @@
  *     E2E_CHAPTERS=…  these alone between install and uninstall, by name (`dkim,autoscaling`)
  *     E2E_LOAD=cmd    brings an image archive into the cluster: `cmd archive.tar`
  *     E2E_IMAGES=skip the images are there already
+ *     E2E_FIRST_MAIL_SECONDS=…  from `helm install` to a mail that is read, at most (120), for a machine that is busy
  *     E2E_KEEP=1      leaves everything as it is in the end, or where it failed
  */
 import process from 'node:process';
