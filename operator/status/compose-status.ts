@@ -1,8 +1,8 @@
 /** A status made of what the parts of the operator report. Pure: the same reports on the same status change nothing. */
-import { isDeepStrictEqual } from 'node:util';
 import type { Condition, ConditionReport, PartReport, ResourceStatus } from './condition.ts';
 import { findCondition } from './condition.ts';
 import { summarise } from './readiness.ts';
+import { sameJson } from './same-json.ts';
 
 /**
  * `current` is what the API server has: what no part has reported since the start of the program stays as it is there.
@@ -29,7 +29,7 @@ export function composeStatus(
     observedGeneration: generation,
     conditions: [settle(ready, readyGeneration, current, now), ...all],
   };
-  return current !== undefined && isDeepStrictEqual(plain(status), plain(current)) ? current : status;
+  return current !== undefined && isSame(status, current) ? current : status;
 }
 
 /** `lastTransitionTime` moves only together with `status`. */
@@ -55,6 +55,10 @@ function withoutUndefined(fields: Readonly<Record<string, unknown>>): Record<str
 }
 
 /** Without regard to the order of conditions, which the API server keeps but nobody relies on. */
+function isSame(a: ResourceStatus, b: ResourceStatus): boolean {
+  return sameJson(a, b) || sameJson(plain(a), plain(b));
+}
+
 function plain(status: ResourceStatus): ResourceStatus {
   const conditions = (status.conditions ?? []).toSorted((a, b) => (a.type < b.type ? -1 : 1));
   return { ...status, conditions };

@@ -4,19 +4,19 @@
  * or for the better as Events. After a restart it goes on from the status in the informer's cache, so that nothing is
  * written before something is different.
  */
-import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '#shared/base/clock.ts';
 import type { KubeMetrics } from '#shared/observe/kube-metrics.ts';
 import type { Logger } from '#shared/observe/logger.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import { Controller, TerminalError } from '#operator/kube/controller.ts';
 import type { EventRecorder } from '#operator/kube/event-recorder.ts';
-import { isConflict, isInvalid, isNotFound } from '#operator/kube/kube-error.ts';
+import { isConflict, isInvalid, isNotFound, isUndeclaredField } from '#operator/kube/kube-error.ts';
 import { apiVersionOf, refOf } from '#operator/kube/resource.ts';
 import type { KubeObject, ObjectRef, ResourceType } from '#operator/kube/resource.ts';
 import { composeStatus } from './compose-status.ts';
 import { findCondition } from './condition.ts';
 import type { PartReport, ResourceStatus } from './condition.ts';
+import { sameJson } from './same-json.ts';
 import { transitions } from './transitions.ts';
 
 export type StatusBoardOptions = {
@@ -59,6 +59,8 @@ export class StatusBoard implements AsyncDisposable {
   readonly #options: StatusBoardOptions;
   readonly #types: ReadonlyMap<string, ResourceType>;
   readonly #entries = new Map<string, Entry>();
+  /** By kind: fields that its CRD does not have, which may be older than this program. */
+  readonly #undeclared = new Map<string, ReadonlySet<string>>();
   readonly #writer: Controller;
 
   constructor(options: StatusBoardOptions) {
@@ -80,7 +82,7 @@ export class StatusBoard implements AsyncDisposable {
   report(object: StatusObject, part: string, report: PartReport): void {
     const entry = this.#entryOf(object);
     const before = entry.parts.get(part);
-    if (before !== undefined && isDeepStrictEqual(before, report)) return;
+    if (before !== undefined && sameJson(before, report)) return;
     entry.parts.set(part, report);
     this.#writeIfDifferent(object.metadata.uid, entry);
   }
@@ -90,7 +92,7 @@ export class StatusBoard implements AsyncDisposable {
     const entry = this.#entries.get(object.metadata.uid);
     if (!entry || isOlder(object.metadata.resourceVersion, entry.resourceVersion)) return;
     entry.resourceVersion = object.metadata.resourceVersion;
-    if (entry.prunedTo !== null && isDeepStrictEqual(object.status, entry.prunedTo)) return;
+    if (entry.prunedTo !== null && sameJson(object.status, entry.prunedTo)) return;
     entry.current = object.status;
     this.#writeIfDifferent(object.metadata.uid, entry);
   }
@@ -159,7 +161,7 @@ export class StatusBoard implements AsyncDisposable {
     }
     entry.resourceVersion = written.metadata.resourceVersion;
     entry.current = status;
-    entry.prunedTo = isDeepStrictEqual(written.status, status) ? null : (written.status ?? {});
+    entry.prunedTo = sameJson(written.status, status) ? null : (written.status ?? {});
     if (entry.prunedTo !== null) this.#warnPruned(entry.ref);
     for (const note of transitions(before, status)) this.#options.events.record(entry.ref, note);
     // A part may have reported while this was written.
@@ -167,20 +169,28 @@ export class StatusBoard implements AsyncDisposable {
   }
 
   /** Null: the object is gone, or another has its name. */
-  async #apply({ ref }: Entry, status: ResourceStatus): Promise<StatusObject | null> {
+  async #apply({ ref }: Pick<Entry, 'ref'>, status: ResourceStatus): Promise<StatusObject | null> {
     const type = this.#types.get(ref.kind);
     if (!type) throw new TerminalError(`${ref.kind} has no status of ours`);
     const { namespace, name, uid } = ref;
+    const undeclared = this.#undeclared.get(ref.kind) ?? new Set();
     try {
       return await this.#options.client.applyStatus<StatusObject>(type, {
         apiVersion: apiVersionOf(type),
         kind: type.kind,
         // With the uid, so that an object made anew under the name does not get the status of the one before.
         metadata: { ...(namespace !== undefined && { namespace }), name, uid },
-        status,
+        status: Object.fromEntries(Object.entries(status).filter(([field]) => !undeclared.has(field))),
       });
     } catch (error) {
       if (isNotFound(error) || isConflict(error)) return null;
+      if (isUndeclaredField(error)) {
+        const more = error.causes.flatMap(({ field }) => /^status\.(\w+)/.exec(field)?.[1] ?? []);
+        if (more.length === 0 || more.some((field) => undeclared.has(field))) throw error;
+        // The rest of the status is worth having.
+        this.#undeclared.set(ref.kind, new Set([...undeclared, ...more]));
+        return this.#apply({ ref }, status);
+      }
       if (isInvalid(error)) throw new TerminalError(`the status of ${ref.kind} was refused`, { cause: error });
       throw error;
     }

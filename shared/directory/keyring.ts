@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync, randomBytes } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { writeNewSecretFile } from '#shared/base/new-file.ts';
@@ -48,12 +49,14 @@ export function createKeyring(keys: ReadonlyMap<string, Buffer>, active: string)
     return key;
   };
   const activeKey = find(active);
-  /** Keys for tags: what seals is used for nothing else. */
-  const tagKeys = new Map<string, Buffer>();
-  const tagKey = (id: string): Buffer => {
-    const known = tagKeys.get(id) ?? Buffer.from(hkdfSync('sha256', find(id), '', 'postrider tag', keyBytes));
-    tagKeys.set(id, known);
-    return known;
+  /** Keys for tags: what seals is used for nothing else. As objects, since Node takes 40 µs for a Buffer each time. */
+  const tagKeys = new Map<string, KeyObject>();
+  const tagKey = (id: string): KeyObject => {
+    const known = tagKeys.get(id);
+    if (known) return known;
+    const key = createSecretKey(Buffer.from(hkdfSync('sha256', find(id), '', 'postrider tag', keyBytes)));
+    tagKeys.set(id, key);
+    return key;
   };
   return {
     activeId: active,

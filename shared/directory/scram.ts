@@ -1,4 +1,4 @@
-import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, createSecretKey, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { PasswordOrigin } from './password.ts';
 import { hashingTurns } from './turns.ts';
 
@@ -62,9 +62,10 @@ export async function deriveScramVerifier(
         });
       }),
   );
-  const clientKey = createHmac(name, salted).update('Client Key').digest();
+  const key = createSecretKey(salted);
+  const clientKey = createHmac(name, key).update('Client Key').digest();
   const storedKey = createHash(name).update(clientKey).digest();
-  const serverKey = createHmac(name, salted).update('Server Key').digest();
+  const serverKey = createHmac(name, key).update('Server Key').digest();
   return { mechanism, iterations, salt, storedKey, serverKey };
 }
 
