@@ -3,7 +3,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 
 const page = readFileSync('docs/conditions.md', 'utf8');
-const folders = ['directory', 'domain', 'foundation', 'routes', 'server', 'status'].map((name) => `operator/${name}`);
+const folders = ['directory', 'domain', 'foundation', 'routes', 'server', 'status', 'usage'].map((name) => `operator/${name}`);
 const files = [...folders, 'shared/provisioning', 'shared/reconcile']
   .flatMap((folder) => globSync(`${folder}/**/*.ts`))
   .concat(globSync('operator/*.ts'))
@@ -17,7 +17,7 @@ const literals = new Set(
 /** Words in quotes that are no reasons: kinds, fields' values, states, names of records and errors. */
 const others = new Set(
   `MailAlias MailCredential MailDomain MailPolicy MailRoute MailServer Mailbox Certificate ClusterIssuer DNSEndpoint Issuer Secret
-  Capture CertManager DANE Delete Direct Disabled Generated HTTP Implicit Initial LMTP None Opaque Opportunistic Orphan
+  ACME Capture CertManager DANE Delete Direct Disabled Generated HTTP Implicit Initial LMTP None Opaque Opportunistic Orphan
   Required Retain Same SameName SecretRef Selector Server Smarthost StatusOnly All Always
   AAAA CNAME DKIM DMARC MTASTS MX PTR SPF SRV TLSRPT TXT Challenge ClientHost ECDSA
   DoesNotExist Exists In NotIn Gi Ki Mi Pi Ti False True Unknown Normal Warning

@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { X509Certificate } from 'node:crypto';
 import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension } from '@peculiar/x509';
 import { expect, test } from 'vitest';
@@ -10,8 +11,8 @@ test('a request is signed with the key, and has the names in the extension alone
   const request = new Pkcs10CertificateRequest(await certificateRequest(newPrivateKey(), ['mail.a.test', 'b.test']));
   expect(await request.verify()).toBe(true);
   expect(request.subject).toBe('');
-  const names = request.getExtension(SubjectAlternativeNameExtension)?.names.toJSON();
-  expect(names).toEqual([
+  const extension = request.getExtension('2.5.29.17')?.rawData ?? new ArrayBuffer(0);
+  expect(new SubjectAlternativeNameExtension(extension).names.toJSON()).toEqual([
     { type: 'dns', value: 'mail.a.test' },
     { type: 'dns', value: 'b.test' },
   ]);

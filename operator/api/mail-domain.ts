@@ -82,10 +82,11 @@ export type MailDomainSpec = {
    */
   readonly tls?: {
     /**
-     * Server is the MailServer's certificate, CertManager asks an issuer of cert-manager, Secret takes a given one,
-     * SelfSigned makes one that the operator renews.
+     * Server is the MailServer's certificate, CertManager asks an issuer of cert-manager, ACME orders one from the
+     * authority that the MailServer names in spec.acme, Secret takes a given one, SelfSigned makes one that the
+     * operator renews.
      */
-    readonly mode: 'Server' | 'CertManager' | 'Secret' | 'SelfSigned';
+    readonly mode: 'Server' | 'CertManager' | 'ACME' | 'Secret' | 'SelfSigned';
     /** The issuer of cert-manager that signs. Belongs to mode CertManager, and only there. */
     readonly issuerRef?: {
       /** The issuer's name. */
@@ -234,6 +235,8 @@ export type MailDomainStatus = {
     readonly names?: readonly string[];
     /** When the certificate ends. */
     readonly notAfter?: string;
+    /** When it will be renewed, where the operator sees to that by ACME. */
+    readonly renewalTime?: string;
     /** How many attempts to get one failed in a row. */
     readonly failedAttempts?: number;
     /** When the next attempt is due, after failed ones. */

@@ -13,10 +13,10 @@ export type MailServerSpec = {
   /** Where the certificate for the host name comes from. */
   readonly tls: {
     /**
-     * SelfSigned makes one that the operator renews, CertManager asks an issuer of cert-manager, Secret takes a
-     * given one, None makes none (the servers have their own files).
+     * SelfSigned makes one that the operator renews, CertManager asks an issuer of cert-manager, ACME orders one
+     * from the authority of spec.acme, Secret takes a given one, None makes none (the servers have their own files).
      */
-    readonly mode: 'SelfSigned' | 'Secret' | 'CertManager' | 'None';
+    readonly mode: 'SelfSigned' | 'Secret' | 'CertManager' | 'ACME' | 'None';
     /** The issuer of cert-manager that signs. Belongs to mode CertManager, and only there. */
     readonly issuerRef?: {
       /** The issuer's name. */
@@ -34,6 +34,40 @@ export type MailServerSpec = {
       /** The Secret's name. */
       readonly name: string;
     };
+  };
+  /**
+   * An authority that signs certificates by ACME (RFC 8555), and the account there. It is used by this MailServer
+   * and by MailDomains whose tls mode is ACME. It asks each host name on port 80, which has to lead to the servers
+   * (chart value acme.enabled).
+   */
+  readonly acme?: {
+    /** The authority's directory, an https address. Without it that of Let's Encrypt. */
+    readonly directoryUrl: string;
+    /** Addresses that the authority may write to. */
+    readonly contacts?: readonly string[];
+    /**
+     * That whoever applies this agrees to the authority's terms of service, to which its directory leads. Must be
+     * true.
+     */
+    readonly termsOfServiceAgreed: boolean;
+    /**
+     * Links the account to one that you have with the authority, where it asks for that. Both values are its
+     * administrator's.
+     */
+    readonly externalAccountBinding?: {
+      /** The name of the key. */
+      readonly keyId: string;
+      /** A Secret in this namespace with the key in hmacKey, base64url as the authority gives it. */
+      readonly secretRef: {
+        /** The Secret's name. */
+        readonly name: string;
+      };
+    };
+    /**
+     * Certificates in PEM that the authority's own server is checked with, instead of the usual ones. For a private
+     * authority.
+     */
+    readonly caBundle?: string;
   };
   /**
    * IP addresses that mail comes to and goes out from, as the rest of the world sees them. Address and SPF records
@@ -114,6 +148,8 @@ export type MailServerStatus = {
     readonly names?: readonly string[];
     /** When the certificate ends. */
     readonly notAfter?: string;
+    /** When it will be renewed, where the operator sees to that by ACME. */
+    readonly renewalTime?: string;
     /** How many attempts to get one failed in a row. */
     readonly failedAttempts?: number;
     /** When the next attempt is due, after failed ones. */

@@ -24,8 +24,10 @@ export type Demand =
   /** Some host of the domain. */
   | { readonly kind: 'within'; readonly domain: string };
 
+type TlsSecret = Pick<Secret, 'type' | 'data'>;
+
 type Candidate = {
-  readonly secret: Secret;
+  readonly secret: TlsSecret;
   readonly demand: Demand;
   readonly now: Date;
   readonly chain: string;
@@ -62,7 +64,7 @@ const checks: readonly ((candidate: Candidate) => Fault | null)[] = [
 ];
 
 /** Of a Secret of type kubernetes.io/tls. */
-export function judgeCertificate(secret: Secret, demand: Demand, now: Date): Verdict {
+export function judgeCertificate(secret: TlsSecret, demand: Demand, now: Date): Verdict {
   const chain = decoded(secret, 'tls.crt');
   const key = decoded(secret, 'tls.key');
   let parsed: X509Certificate | null = null;
@@ -123,6 +125,6 @@ function parses(read: () => unknown): boolean {
   }
 }
 
-function decoded({ data }: Secret, key: string): string {
+function decoded({ data }: TlsSecret, key: string): string {
   return Buffer.from(data?.[key] ?? '', 'base64').toString('utf8');
 }

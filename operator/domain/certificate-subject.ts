@@ -16,7 +16,7 @@ export type CertificateSubject = {
   readonly demand: Demand;
   readonly isDefault: boolean;
   readonly wish:
-    | { readonly mode: 'Server' | 'None' | 'SelfSigned' }
+    | { readonly mode: 'Server' | 'None' | 'SelfSigned' | 'ACME' }
     | { readonly mode: 'Secret'; readonly secretName: string }
     | { readonly mode: 'CertManager'; readonly issuerRef: IssuerRef };
 };
@@ -53,6 +53,7 @@ function wishOf({ mode, issuerRef, secretRef }: Source): CertificateSubject['wis
     case 'Server':
     case 'None':
     case 'SelfSigned':
+    case 'ACME':
       return { mode };
     default:
       return null;

@@ -11,10 +11,16 @@ import {
   removeCertificate,
   type CertificateMaterial,
 } from '#shared/directory/certificates.ts';
+import { removeExpiredChallenges } from '#shared/directory/acme-challenges.ts';
+import type { CertificateSource } from '#shared/db/domain-tables.ts';
 import { assertEpoch } from '#shared/reconcile/leader-epoch.ts';
 import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
+import { ownershipNow } from '#operator/foundation/ownership.ts';
 import type { ReconcileResult } from '#operator/kube/controller.ts';
 import type { ConditionReport } from '#operator/status/condition.ts';
+import type { AcmeAccounts } from './acme-account.ts';
+import { removeOrder } from './acme-orders.ts';
+import { fromAcme } from './acme-source.ts';
 import type { ManagedCertificate } from './cert-manager.ts';
 import { certificateNames, managedCertificates } from './cert-manager.ts';
 import type { CheckedCertificate } from './certificate-policy.ts';
@@ -39,10 +45,12 @@ const troubledEveryMs = 15_000;
 export class Certificates {
   readonly #foundation: OperatorFoundation;
   readonly #kind: OptionalKind<ManagedCertificate>;
+  readonly #accounts: AcmeAccounts;
 
-  constructor(foundation: OperatorFoundation, kind: OptionalKind<ManagedCertificate>) {
+  constructor(foundation: OperatorFoundation, kind: OptionalKind<ManagedCertificate>, accounts: AcmeAccounts) {
     this.#foundation = foundation;
     this.#kind = kind;
+    this.#accounts = accounts;
   }
 
   /** Keys of rows whose resource is gone. None where there is no MailServer: that cluster is not the database's. */
@@ -56,12 +64,31 @@ export class Certificates {
     return rows.flatMap(({ owner }) => (uids.has(owner.slice(owner.indexOf('/') + 1)) ? [] : [owner]));
   }
 
+  /** Forgets orders that nobody waits for any more, and answers that nobody will ask for. */
+  async forgetOrders(): Promise<void> {
+    const { resources, database } = this.#foundation;
+    if (resources.servers.items().length === 0) return;
+    const rows = await database.db.selectFrom('acme_order').select('owner').execute();
+    if (rows.length === 0) return;
+    const wanting = new Set(
+      [...resources.servers.items(), ...resources.domains.items()].flatMap(({ spec, metadata }) =>
+        spec.tls?.mode === 'ACME' ? [metadata.uid] : [],
+      ),
+    );
+    const gone = rows.filter(({ owner }) => !wanting.has(owner.slice(owner.indexOf('/') + 1)));
+    await this.#write(async (tx) => {
+      for (const { owner } of gone) await removeOrder(tx, owner);
+      await removeExpiredChallenges(tx);
+    });
+  }
+
   /** `key`: kind and UID. */
   async reconcile(key: string): Promise<ReconcileResult | void> {
     const { resources } = this.#foundation;
     const uid = key.slice(key.indexOf('/') + 1);
     const object = key.startsWith('MailServer/') ? resources.servers.byUid(uid) : resources.domains.byUid(uid);
     if (object === undefined) return this.#remove(key);
+    if (!ownershipNow(this.#foundation)(object)) return;
     const subject = object.metadata.deletionTimestamp === undefined ? subjectOf(object) : null;
     if (subject === null) return;
     const { mode } = subject.wish;
@@ -72,6 +99,8 @@ export class Certificates {
       return;
     }
     if (!(await this.#isAccepted(subject))) {
+      // It may have been accepted before it was another's.
+      await this.#remove(subject.owner);
       const message = 'no certificate is asked for before the domain is accepted';
       this.#report(subject, { condition: condition('Unknown', 'DomainNotAccepted', message) });
       return;
@@ -80,7 +109,7 @@ export class Certificates {
     if (obtained === 'starting') return { afterMs: startingMs };
     if (obtained.certificate) await this.#put(subject, obtained.source, obtained.certificate);
     this.#report(subject, obtained);
-    return { afterMs: obtained.condition.status === 'True' ? everyMs : troubledEveryMs };
+    return { afterMs: obtained.afterMs ?? (obtained.condition.status === 'True' ? everyMs : troubledEveryMs) };
   }
 
   async #obtain(subject: CertificateSubject): Promise<Obtained | 'starting'> {
@@ -91,8 +120,10 @@ export class Certificates {
         return fromSecret(options, subject, subject.wish.secretName);
       case 'CertManager':
         return fromCertManager(options, subject, subject.wish.issuerRef);
+      case 'ACME':
+        return this.#obtainByAcme(subject);
       default:
-        return fromAuthority(options, subject, await this.#inUse(subject.owner));
+        return fromAuthority(options, subject, await this.#inUse(subject.owner, 'self-signed'));
     }
   }
 
@@ -102,14 +133,14 @@ export class Certificates {
     return (await readDomainRow(this.#foundation.database.db, object.metadata.uid)) !== null;
   }
 
-  async #inUse(owner: string): Promise<CertificateMaterial | null> {
+  async #inUse(owner: string, source: CertificateSource): Promise<CertificateMaterial | null> {
     const { database, keyring } = this.#foundation;
     const row = await database.db
       .selectFrom('certificate')
       .select(['material', 'seal_key_id', 'source'])
       .where('owner', '=', owner)
       .executeTakeFirst();
-    if (row?.source !== 'self-signed') return null;
+    if (row?.source !== source) return null;
     try {
       return openCertificate(keyring, owner, { keyId: row.seal_key_id, bytes: row.material });
     } catch {
@@ -118,9 +149,14 @@ export class Certificates {
     }
   }
 
-  async #put(
+  async #put(subject: CertificateSubject, source: CertificateSource, checked: CheckedCertificate): Promise<void> {
+    await this.#write((tx) => this.#putInto(tx, subject, source, checked));
+  }
+
+  async #putInto(
+    tx: Kysely<Database>,
     subject: CertificateSubject,
-    source: Obtained['source'],
+    source: CertificateSource,
     { material, names, notAfter }: CheckedCertificate,
   ): Promise<void> {
     const { keyring, logger } = this.#foundation;
@@ -129,7 +165,7 @@ export class Certificates {
     const own = demand.kind === 'within' ? names.filter((each) => isWithin(each, demand.domain)) : names;
     const resourceName = `${namespace}/${name}`;
     const stored = { owner, resourceName, source, names: own, isDefault, notAfter, material };
-    if (await this.#write((tx) => putCertificate(tx, keyring, stored))) {
+    if (await putCertificate(tx, keyring, stored)) {
       logger.info({ event: 'tls.stored', owner, names: own, source }, 'servers are given a certificate');
     }
   }
@@ -151,6 +187,17 @@ export class Certificates {
     if (row !== undefined) await this.#write((tx) => removeCertificate(tx, owner));
   }
 
+  async #obtainByAcme(subject: CertificateSubject): Promise<Obtained> {
+    const options = {
+      foundation: this.#foundation,
+      accounts: this.#accounts,
+      write: <T>(work: (tx: Kysely<Database>) => Promise<T>) => this.#write(work),
+      put: (tx: Kysely<Database>, checked: CheckedCertificate) => this.#putInto(tx, subject, 'acme', checked),
+      inUse: await this.#inUse(subject.owner, 'acme'),
+    };
+    return fromAcme(options, subject);
+  }
+
   #write<T>(work: (tx: Kysely<Database>) => Promise<T>): Promise<T> {
     const { database, epoch } = this.#foundation;
     return transact(database.db, async (tx) => {
@@ -162,7 +209,7 @@ export class Certificates {
   #report(subject: CertificateSubject, found: Partial<Obtained> & Pick<Obtained, 'condition'>): void {
     const { board, metrics } = this.#foundation;
     const { object, wish } = subject;
-    const { certificate, secretName, failedAttempts = 0, nextAttempt } = found;
+    const { certificate, secretName, failedAttempts = 0, nextAttempt, renewal } = found;
     const { namespace = '', name } = object.metadata;
     if (certificate) {
       const labels = { kind: object.kind, resource_namespace: namespace, name };
@@ -181,6 +228,7 @@ export class Certificates {
             : secretName !== undefined && before?.notAfter !== undefined
               ? { names: before.names ?? [], notAfter: before.notAfter }
               : {}),
+          ...(renewal && { renewalTime: instant(renewal) }),
           ...(failedAttempts > 0 && { failedAttempts }),
           ...(failedAttempts > 0 && nextAttempt && { nextAttemptTime: instant(nextAttempt) }),
         },

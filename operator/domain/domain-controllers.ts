@@ -6,6 +6,7 @@ import { managedLabel } from '#operator/foundation/resource-caches.ts';
 import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
 import { Controller, type ControllerOptions } from '#operator/kube/controller.ts';
 import { keyOf } from '#operator/kube/resource.ts';
+import { AcmeAccounts } from './acme-account.ts';
 import { managedCertificates } from './cert-manager.ts';
 import { Certificates } from './certificates.ts';
 import { dnsEndpoints, DnsPublisher } from './dns-endpoints.ts';
@@ -72,13 +73,15 @@ function openCertificates(foundation: OperatorFoundation, stack: AsyncDisposable
   const kind = stack.use(
     new OptionalKind(managedCertificates, labelSelector, { ...foundation, namespaces, isEnabled: config.certManager }),
   );
-  const certificates = new Certificates(foundation, kind);
+  const accounts = stack.use(new AcmeAccounts(foundation));
+  const certificates = new Certificates(foundation, kind, accounts);
   const controller = openController(foundation, stack, {
     name: 'certificate',
     workers: certificateWorkers,
     reconcile: async (key) => {
       if (key !== orphansKey) return certificates.reconcile(key);
       for (const orphan of await certificates.orphans()) controller.enqueue(orphan);
+      await certificates.forgetOrders();
       return { afterMs: orphansEveryMs };
     },
   });
@@ -90,6 +93,18 @@ function openCertificates(foundation: OperatorFoundation, stack: AsyncDisposable
     );
     for (const object of cache.items()) controller.enqueue(certificateKey(object));
   }
+  // Its domains order from the authority that it names.
+  stack.use(
+    resources.servers.onChange((change) => {
+      if (!changesWish(change)) return;
+      const { metadata } = change.object;
+      for (const domain of resources.domains.items()) {
+        const { name, namespace = domain.metadata.namespace } = domain.spec.serverRef;
+        const isIts = name === metadata.name && namespace === metadata.namespace;
+        if (isIts && domain.spec.tls?.mode === 'ACME') controller.enqueue(certificateKey(domain));
+      }
+    }),
+  );
   followSecrets(foundation, stack, (key) => controller.enqueue(key));
   followOwned(kind, (uid) => {
     const object = resources.servers.byUid(uid) ?? resources.domains.byUid(uid);

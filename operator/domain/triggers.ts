@@ -5,6 +5,8 @@ import type { OperatorFoundation } from '#operator/foundation/operator-foundatio
 import type { Change } from '#operator/kube/object-store.ts';
 import type { KubeObject } from '#operator/kube/resource.ts';
 import { findCondition } from '#operator/status/condition.ts';
+import { accountSecretName } from './acme-account.ts';
+import { acmeSecretName } from './acme-secret.ts';
 import { certificateNames } from './cert-manager.ts';
 import { authoritySecretName, trustSecretName } from './certificate-authority-secret.ts';
 import type { OptionalKind } from './optional-kind.ts';
@@ -58,7 +60,18 @@ function secretsOf(object: MailServer | MailDomain): readonly string[] {
       return [certificateNames(object).secret];
     case 'SelfSigned':
       return [trustSecretName(object)];
+    case 'ACME':
+      return [acmeSecretName(object), ...accountSecrets(object)];
     default:
       return [];
   }
+}
+
+function accountSecrets(object: MailServer | MailDomain): readonly string[] {
+  if (object.kind !== 'MailServer') return [];
+  const server = object as MailServer;
+  const { acme } = server.spec;
+  if (acme === undefined) return [];
+  const { externalAccountBinding: binding } = acme;
+  return [accountSecretName(server, acme), ...(binding ? [binding.secretRef.name] : [])];
 }

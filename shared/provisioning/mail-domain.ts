@@ -72,7 +72,7 @@ export const mailDomainSpec = z.strictObject({
   dkim,
   dmarc: dmarc.optional(),
   mtaSts: mtaSts.optional(),
-  tls: certificateSource(['Server', 'CertManager', 'Secret', 'SelfSigned'], 'Server').optional(),
+  tls: certificateSource(['Server', 'CertManager', 'ACME', 'Secret', 'SelfSigned'], 'Server').optional(),
   dns: dns.optional(),
   policyRef: localReference.optional(),
   routeRef: notYet('a MailRoute says itself which domains it is for'),

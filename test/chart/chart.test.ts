@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { loadServerConfig } from '#shared/config/server-config.ts';
 import { loadOperatorConfig } from '#shared/config/operator-config.ts';
+import { mailServerSpec } from '#shared/provisioning/mail-server.ts';
 import { byKind, byName, chartFolder, helm, lacksHelm, podsOf, render, type Rendered } from './helm.ts';
 import { restrictedViolations } from './pod-security.ts';
 
@@ -24,6 +25,7 @@ describe.skipIf(lacksHelm())('the chart', () => {
       'services.smtp.type=LoadBalancer',
       'services.imap.type=NodePort',
       'operator.externalDNS=true',
+      'acme.enabled=true',
     );
   });
 
@@ -57,6 +59,7 @@ describe.skipIf(lacksHelm())('the chart', () => {
       'services.pop3.port=110',
       'database.bundled.sise=1Gi',
       'operator.podDisruptionBudget.minAvailable=1',
+      'imap.resources.request.cpu=1',
       'monitoring.podMonitor.enabled=true',
       'config.QUEUE_EXPIRI=1h',
       'config.HTTP_PORT=81',
@@ -215,6 +218,29 @@ describe.skipIf(lacksHelm())('the chart', () => {
     expect(byName(objects, 'ConfigMap', 'mail-postrider-mx').data).not.toHaveProperty(
       'POSTRIDER_PROXY_PROTOCOL_NETWORKS',
     );
+  });
+
+  test('with acme every Service of mail has port 80, and its pods answer there', async () => {
+    for (const [name, role] of [
+      ['smtp', 'mx'],
+      ['submission', 'submission'],
+      ['imap', 'imap'],
+    ] as const) {
+      const { spec } = byName(all, 'Service', `mail-postrider-${name}`);
+      expect(spec?.['ports']).toContainEqual({ name: 'acme', port: 80, targetPort: 'acme' });
+      const [container] = podsOf([byName(all, 'Deployment', `mail-postrider-${role}`)])[0]?.pod.spec.containers ?? [];
+      expect(container?.ports).toContainEqual({ name: 'acme', containerPort: 2080 });
+      expect(byName(all, 'ConfigMap', `mail-postrider-${role}`).data).toMatchObject({
+        POSTRIDER_ACME_HTTP_PORT: '2080',
+      });
+    }
+    expect(byName(all, 'ConfigMap', 'mail-postrider-outbound').data).not.toHaveProperty('POSTRIDER_ACME_HTTP_PORT');
+    await expect(render('mailServer.tls.mode=ACME')).rejects.toThrow('says nothing of an authority');
+    const some = await render('mailServer.tls.mode=ACME', 'mailServer.acme.termsOfServiceAgreed=true');
+    const declared = byName(some, 'ConfigMap', 'mail-postrider-operator').data?.['mail-server.yaml'] ?? '';
+    const server = parse(declared) as { readonly spec: unknown };
+    expect(server.spec).toMatchObject({ tls: { mode: 'ACME' }, acme: { termsOfServiceAgreed: true } });
+    expect(mailServerSpec.safeParse(server.spec).error).toBeUndefined();
   });
 
   describe('services', () => {

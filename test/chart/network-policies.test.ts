@@ -133,6 +133,21 @@ describe.skipIf(lacksHelm())('the network policies', () => {
     expect(flows(partOf(objects, 'imap'), outside, 5432)).toBe(false);
   });
 
+  test('port 80 is for whom a certificate is ordered from, where it is wanted', async () => {
+    expect(check(outside, part('mx'), 2080)).toBe(false);
+    const objects = await render(
+      'acme.enabled=true',
+      'mailServer.acme.termsOfServiceAgreed=true',
+      'networkPolicy.acmePorts={14000}',
+    );
+    const flows = (from: Peer, to: Peer, port: number) => isAllowed(policiesOf(objects), { from, to, port });
+    for (const role of ['mx', 'submission', 'imap']) expect(flows(outside, partOf(objects, role), 2080)).toBe(true);
+    expect(flows(outside, partOf(objects, 'outbound'), 2080)).toBe(false);
+    expect(flows(outside, partOf(objects, 'operator'), 2080)).toBe(false);
+    expect(flows(partOf(objects, 'operator'), outside, 14000)).toBe(true);
+    expect(flows(partOf(objects, 'imap'), outside, 14000)).toBe(false);
+  });
+
   test('none where they are not wanted', async () => {
     expect(policiesOf(await render('networkPolicy.enabled=false'))).toEqual([]);
   });

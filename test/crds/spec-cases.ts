@@ -110,6 +110,7 @@ const mailbox = (more: object) => ({ address: 'a@example.org', ...more });
 const alias = (more: object) => ({ address: 'a@example.org', members: ['b@example.org'], ...more });
 const credential = (more: object) => ({ allowedSenders: ['a@example.org'], ...more });
 const server = (more: object) => ({ hostname: 'mail.example.org', ...more });
+const authority = (more: object) => server({ acme: { termsOfServiceAgreed: true, ...more } });
 const target = (more: object) => ({ targets: [more] });
 const smarthost = (more: object) => target({ type: 'Smarthost', host: 'relay.example', ...more });
 
@@ -166,7 +167,8 @@ const certificates = (make: (more: object) => unknown): Cases => ({
     make({ tls: { mode: 'Secret', secretRef: { name: 'mine' }, issuerRef: { name: 'le' } } }),
     make({ tls: { mode: 'CertManager', issuerRef: { name: 'le', kind: 'Authority' } } }),
     make({ tls: { mode: 'CertManager', issuerRef: { name: 'le', group: '' } } }),
-    make({ tls: { mode: 'ACME' } }),
+    make({ tls: { mode: 'ACME', secretRef: { name: 'mine' } } }),
+    make({ tls: { mode: 'acme' } }),
     make({ tls: { mod: 'Secret' } }),
   ],
 });
@@ -203,6 +205,12 @@ export const cases: Readonly<Record<string, Cases>> = {
       accepted: [
         server({ domains: ['*.test', '*.example.org', 'example.org'] }),
         server({ tls: { mode: 'None' } }),
+        server({ acme: { termsOfServiceAgreed: true } }),
+        server({ tls: { mode: 'ACME' }, acme: { termsOfServiceAgreed: true } }),
+        authority({ directoryUrl: 'https://acme.example:14000/dir', contacts: ['ops@example.org'] }),
+        authority({ directoryUrl: 'https://[2001:db8::1]/' }),
+        authority({ externalAccountBinding: { keyId: 'k', secretRef: { name: 'eab' } } }),
+        authority({ caBundle: '-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n' }),
         server({ adoptFrom: 'SameName' }),
         server({ domains: many(1000, (i) => `d${i}.test`) }),
       ],
@@ -217,6 +225,19 @@ export const cases: Readonly<Record<string, Cases>> = {
         server({ publicAddresses: ['192.0.2.1', '192.0.2.1'] }),
         server({ publicAddresses: many(17, (i) => `192.0.2.${i}`) }),
         server({ tls: { mode: 'Server' } }),
+        server({ tls: { mode: 'ACME' } }),
+        server({ acme: {} }),
+        server({ acme: { termsOfServiceAgreed: false } }),
+        authority({ directoryUrl: 'http://acme.example/dir' }),
+        authority({ directoryUrl: 'https://' }),
+        authority({ directoryUrl: 'https://a b/' }),
+        authority({ contacts: ['Ops@example.org'] }),
+        authority({ contacts: ['a@example.org', 'a@example.org'] }),
+        authority({ contacts: many(9, (i) => `a${i}@example.org`) }),
+        authority({ externalAccountBinding: { keyId: 'k' } }),
+        authority({ externalAccountBinding: { keyId: '', secretRef: { name: 'eab' } } }),
+        authority({ caBundle: 'nonsense' }),
+        authority({ email: 'ops@example.org' }),
         server({ adoptFrom: 'All' }),
         server({ database: { secretRef: { name: 'pg' } } }),
       ],
@@ -250,6 +271,7 @@ export const cases: Readonly<Record<string, Cases>> = {
         domain({ dkim: {} }),
         domain({ dmarc: { policy: 'reject', percent: 0 } }),
         domain({ dmarc: {}, mtaSts: {}, tls: {}, dns: {}, limits: {} }),
+        domain({ tls: { mode: 'ACME' } }),
         domain({ mtaSts: { mode: 'enforce' } }),
         domain({ dns: { publish: 'DNSEndpoint', verify: false } }),
         domain({ suspended: true }),

@@ -17,6 +17,8 @@ export interface MailServerProcess extends AsyncDisposable {
 export async function startMailServer(options: {
   readonly databaseUrl: string;
   readonly keyring: string;
+  /** Further settings of docs/configuration.md. */
+  readonly env?: Readonly<Record<string, string>>;
 }): Promise<MailServerProcess> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'postrider-operated-'));
   const keyringFile = path.join(folder, 'keyring');
@@ -42,6 +44,7 @@ export async function startMailServer(options: {
       HTTP_PORT: String(ports.http),
       DRAIN_DELAY: '0',
       LOG_LEVEL: 'warn',
+      ...options.env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -16,6 +16,12 @@ const texts: Schema = { type: 'object', additionalProperties: { type: 'string' }
 const objects: Schema = { type: 'array', items: { type: 'object' } };
 const anyObject: Schema = { type: 'object' };
 const quantity: Schema = { type: 'string', pattern: '^[0-9]+(\\.[0-9]+)?([kMGTPE]i?|m)?$' };
+const quantities: Schema = { type: 'object', additionalProperties: { anyOf: [quantity, { type: 'number' }] } };
+const resources: Schema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { requests: quantities, limits: quantities, claims: objects },
+};
 const countOrPercent: Schema = { anyOf: [integer(0, 1000), { type: 'string', pattern: '^[0-9]+%$' }] };
 const replicas = integer(0, 1000);
 const roleNames = ['mx', 'submission', 'imap', 'outbound'];
@@ -32,6 +38,7 @@ const ofServerChart = [
   'PROXY_PROTOCOL_NETWORKS',
   'PROXY_PROTOCOL_LISTENERS',
   'HTTP_PORT',
+  'ACME_HTTP_PORT',
   'SMTP_RECEIVE_PORT',
   'SUBMISSION_PORT',
   'SMTP_RECEIVE_SSL_PORT',
@@ -79,6 +86,8 @@ const rules: readonly (readonly [ends: string, schema: Schema])[] = [
   ['tlsPort', port],
   ['databasePort', port],
   ['outboundPorts', { type: 'array', items: port, minItems: 1 }],
+  ['acmePorts', { type: 'array', items: port, minItems: 1 }],
+  ['mailServer.acme', anyObject],
   ['apiServerPorts', { type: 'array', items: port, minItems: 1 }],
   ['loadBalancerSourceRanges', { type: 'array', items: { type: 'string' } }],
   ['proxyProtocol.networks', { type: 'array', items: { type: 'string', minLength: 1 } }],
@@ -96,7 +105,7 @@ const rules: readonly (readonly [ends: string, schema: Schema])[] = [
   ['replicas', replicas],
   ['allowedNamespaces.from', choice('Same', 'Selector', 'All')],
   ['adoptFrom', choice('None', 'SameName')],
-  ['tls.mode', choice('SelfSigned', 'Secret', 'CertManager', 'None')],
+  ['tls.mode', choice('SelfSigned', 'Secret', 'CertManager', 'ACME', 'None')],
   ['logLevel', choice('trace', 'debug', 'info', 'warn', 'error')],
   ['domains', { type: 'array', items: { type: 'string', maxLength: 255 } }],
   ['publicAddresses', { type: 'array', items: { type: 'string' } }],
@@ -112,8 +121,8 @@ const rules: readonly (readonly [ends: string, schema: Schema])[] = [
   ['annotations', texts],
   ['nodeSelector', texts],
   ['queueDepthSelector', texts],
+  ['resources', resources],
   // Parts of Kubernetes' own objects: the API server looks at them.
-  ['resources', anyObject],
   ['strategy', anyObject],
   ['affinity', anyObject],
   ['selector', anyObject],

@@ -112,11 +112,12 @@ capabilities: { drop: [ALL] }
 {{- $roles | toJson }}
 {{- end }}
 
-{{/* Ports of a role in its containers: above 1023, so that no right is needed. Takes {role}. */}}
+{{/* Ports of a role in its containers: above 1023, so that no right is needed. Takes {root, role}. */}}
 {{- define "postrider.ports" -}}
-{{- if eq .role "mx" }}{smtp: 2525}
-{{- else if eq .role "submission" }}{submission: 2587, submissions: 2465}
-{{- else if eq .role "imap" }}{imap: 2143, imaps: 2993}
+{{- $acme := ternary ", acme: 2080" "" .root.Values.acme.enabled }}
+{{- if eq .role "mx" }}{smtp: 2525{{ $acme }}}
+{{- else if eq .role "submission" }}{submission: 2587, submissions: 2465{{ $acme }}}
+{{- else if eq .role "imap" }}{imap: 2143, imaps: 2993{{ $acme }}}
 {{- else }}{}{{ end }}
 {{- end }}
 

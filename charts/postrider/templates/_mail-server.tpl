@@ -18,6 +18,10 @@ spec:
   {{- with .publicAddresses }}
   publicAddresses: {{ toJson . }}
   {{- end }}
+  {{- if and (eq .tls.mode "ACME") (not .acme) }}{{ fail "mailServer.tls.mode is ACME, but mailServer.acme says nothing of an authority; {termsOfServiceAgreed: true} is Let's Encrypt" }}{{ end }}
+  {{- with .acme }}
+  acme: {{ toJson . }}
+  {{- end }}
   tls:
     mode: {{ .tls.mode }}
     {{- with .tls.secretName }}

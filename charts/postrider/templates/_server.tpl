@@ -17,6 +17,9 @@
   "DRAIN_DELAY" (printf "%ds" (int .values.drainDelaySeconds))
   "GRACE_PERIOD" (printf "%ds" (int .values.graceSeconds))
   "LOG_FORMAT" "json" -}}
+{{- if and .root.Values.acme.enabled (ne .role "outbound") }}
+{{- $_ := set $all "ACME_HTTP_PORT" "2080" }}
+{{- end }}
 {{- with .root.Values.proxyProtocol }}
 {{- if .networks }}
 {{- $_ := set $all "PROXY_PROTOCOL_NETWORKS" (join "," .networks) }}
@@ -105,7 +108,7 @@ spec:
           {{- end }}
           ports:
             - { name: http, containerPort: 8080 }
-            {{- range $name, $port := include "postrider.ports" (dict "role" $role) | fromYaml }}
+            {{- range $name, $port := include "postrider.ports" (dict "root" $root "role" $role) | fromYaml }}
             - { name: {{ $name }}, containerPort: {{ $port }} }
             {{- end }}
           startupProbe:
