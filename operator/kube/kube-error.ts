@@ -21,7 +21,7 @@ export type KubeFault = {
   readonly message: string;
   /** From `Retry-After` or the Status object; null when neither says. */
   readonly retryAfterSeconds?: number | null;
-  /** The fields that were refused, for 422. */
+  /** The fields that were refused, for 422 and `UndeclaredField`. */
   readonly causes?: readonly { readonly field: string; readonly message: string }[];
   readonly cause?: unknown;
 };
@@ -54,6 +54,9 @@ export const isAlreadyExists = (error: unknown): error is KubeError =>
   has(error, 409) && error.reason === 'AlreadyExists';
 /** The object, or a field of it, is not valid (400, 422). */
 export const isInvalid = (error: unknown): error is KubeError => has(error, 422) || has(error, 400);
+/** An object was applied with fields that its CRD, of another version, does not declare: `causes` has them. */
+export const isUndeclaredField = (error: unknown): error is KubeError =>
+  has(error, 500) && error.reason === undeclaredField;
 /** A version or a page that the server has forgotten: list again. */
 export const isExpired = (error: unknown): error is KubeError => has(error, 410);
 export const isTooManyRequests = (error: unknown): error is KubeError => has(error, 429);
@@ -67,17 +70,28 @@ export const isTerminatingNamespace = (error: unknown): error is KubeError =>
 export function kubeErrorOf(status: number, body: string, retryAfter: string | null, what: string): KubeError {
   const parsed = parseStatus(body);
   const message = parsed?.message ?? (body.slice(0, 200).trim() || `HTTP ${status}`);
+  const undeclared = status === 500 ? undeclaredIn(message) : [];
   const causes = (parsed?.details?.causes ?? []).map((cause) => ({
     field: cause.field ?? '',
     message: cause.message ?? '',
   }));
   return new KubeError({
     status,
-    reason: parsed?.reason ?? reasonOf(status),
+    reason: undeclared.length > 0 ? undeclaredField : (parsed?.reason ?? reasonOf(status)),
     message: `${what}: ${message}`,
     retryAfterSeconds: secondsOf(retryAfter) ?? parsed?.details?.retryAfterSeconds ?? null,
-    causes,
+    causes: undeclared.length > 0 ? undeclared : causes,
   });
+}
+
+const undeclaredField = 'UndeclaredField';
+
+/** The server says it in a sentence alone: `….status.usage: field not declared in schema`. */
+function undeclaredIn(message: string): readonly { readonly field: string; readonly message: string }[] {
+  return [...message.matchAll(/\.(\S+): (field not declared in schema)/g)].map(([, field = '', text = '']) => ({
+    field,
+    message: text,
+  }));
 }
 
 /** The error that a Status object in a watch stream means. */

@@ -1,5 +1,5 @@
 /** When a request is sent again, and how long it waits before. */
-import { KubeError } from './kube-error.ts';
+import { isUndeclaredField, KubeError } from './kube-error.ts';
 
 /** `always`: doing it twice is as good as once. `unprocessed`: only when the server says that it did nothing. */
 export type RetrySafety = 'always' | 'unprocessed';
@@ -38,7 +38,7 @@ export function retryAfter(
   budget: RetryBudget,
   random: () => number = Math.random,
 ): number | null {
-  if (!(error instanceof KubeError) || attempt >= maxAttempts) return null;
+  if (!(error instanceof KubeError) || attempt >= maxAttempts || isUndeclaredField(error)) return null;
   const { status, retryAfterSeconds } = error;
   const jittered = Math.min(longestWaitMs, firstWaitMs * 2 ** (attempt - 1)) * (0.5 + random() / 2);
   if (status === 429 || (status === 503 && retryAfterSeconds !== null)) {

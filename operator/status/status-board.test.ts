@@ -7,7 +7,7 @@ import { createMetricsOf } from '#shared/observe/metric-table.ts';
 import { mailboxes, type Mailbox } from '#operator/api/mailbox.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import type { EventNote } from '#operator/kube/event-filter.ts';
-import { KubeError } from '#operator/kube/kube-error.ts';
+import { KubeError, kubeErrorOf } from '#operator/kube/kube-error.ts';
 import type { PartReport, ResourceStatus } from './condition.ts';
 import { StatusBoard } from './status-board.ts';
 
@@ -108,6 +108,21 @@ test('a field that the API server does not keep is not written again and again',
   board.observe(mailbox(known));
   await settled();
   expect(written).toHaveLength(1);
+});
+
+test('a field that the API server does not know is left out, of all resources of the kind; the rest is written', async () => {
+  const message = 'failed to create typed patch object (…): .status.unknown: field not declared in schema';
+  failures.push(kubeErrorOf(500, message, null, 'PATCH'));
+  board.report(mailbox(), 'one', { ...all, fields: { unknown: 1, known: 1 } });
+  await expect.poll(() => written.length).toBe(1);
+  expect(written[0]).toMatchObject({ known: 1 });
+  expect(written[0]).not.toHaveProperty('unknown');
+  board.observe(mailbox(structuredClone(written[0])));
+  await settled();
+  expect(written).toHaveLength(1);
+  board.report(mailbox(written[0]), 'one', { ...all, fields: { unknown: 2, known: 2 } });
+  await expect.poll(() => written.length).toBe(2);
+  expect(written[1]).not.toHaveProperty('unknown');
 });
 
 test('a write that fails is tried again; a resource that is gone is forgotten', async () => {
