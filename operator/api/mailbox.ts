@@ -96,6 +96,18 @@ export type MailboxStatus = {
   readonly credentialsVersion?: string;
   /** The quota in force. */
   readonly quota?: string;
+  /**
+   * How much mail the account has, roughly. Told anew when it is noticeably different, every ten minutes at most.
+   * Not there for an account without mail.
+   */
+  readonly usage?: {
+    /** About so much of the quota is used, such as 1408Mi. */
+    readonly bytes?: string;
+    /** Messages. */
+    readonly messages?: number;
+    /** When that was so. */
+    readonly observedAt?: string;
+  };
 };
 
 /** An account with an address, a password and mail. The address is enough; the rest has defaults. */

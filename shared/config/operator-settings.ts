@@ -90,6 +90,13 @@ export const operatorSettings = {
     standard: '5m',
     help: 'How often all resources are compared with all rows though nothing was heard of a change.',
   }),
+  usageSeconds: setting({
+    names: ['USAGE_INTERVAL'],
+    group: 'Kubernetes',
+    type: durationType(1, 86_400),
+    standard: '5m',
+    help: 'How often it is looked how full mailboxes are. A status is written where that is noticeably different, every ten minutes at most.',
+  }),
   certManager: setting({
     names: ['CERT_MANAGER'],
     group: 'Kubernetes',

@@ -12,6 +12,7 @@ const tls = {
   secretName: 'example-org-tls',
   names: ['mail.example.org'],
   notAfter: time,
+  renewalTime: time,
   failedAttempts: 0,
   nextAttemptTime: time,
 };
@@ -113,12 +114,14 @@ export const samples: Readonly<
       credentialsSecret: 'sample-mailbox',
       credentialsVersion: 'v1',
       quota: '10Gi',
+      usage: { bytes: '1408Mi', messages: 812, observedAt: '2026-01-01T00:00:00Z' },
     },
     columns: {
       Address: 'alice@example.org',
       Ready: 'False',
       Reason: 'DomainNotFound',
       Quota: '10Gi',
+      Used: '1408Mi',
       State: 'Active',
       Secret: 'sample-mailbox',
       Message: 'no MailDomain has the domain example.org',
