@@ -60,6 +60,42 @@ export async function* bodyText(root: Part, read: ReadBytes): AsyncGenerator<str
   }
 }
 
+/**
+ * The same of a message whose bytes are at hand, as one text a part: `raw` begins with the message and reaches as far as
+ * `searchedEnd`. Null: a text is so long that `bodyText` may cut it inside a line, where folding sees another text.
+ */
+export function bodyTexts(root: Part, raw: Buffer): readonly string[] | null {
+  const texts: string[] = [];
+  for (const part of partsInOrder(root)) {
+    if (part.type === 'text') {
+      const text = wholeText(part, raw);
+      if (text.length > maxPieceLength) return null;
+      texts.push(text, '\n');
+    } else if (part.type === 'message' && part.subtype === 'rfc822') {
+      const message = part.children[0];
+      if (message) texts.push(headerText(raw.toString('latin1', message.headerStart, message.bodyStart)));
+    }
+  }
+  return texts;
+}
+
+/** Where the last byte lies that `headerText` and `bodyText` look at; what follows is attachments. */
+export function searchedEnd(root: Part): number {
+  const ends = partsInOrder(root).map((part) => (part.type === 'text' ? part.end : part.bodyStart));
+  return Math.max(...ends);
+}
+
+function wholeText(part: Part, raw: Buffer): string {
+  const transfer = transferDecoder(part.encoding);
+  const charset = charsetDecoder(part.charset);
+  // A chunk, and the end, as `partText` has them.
+  return (
+    charset.write(transfer.write(raw.subarray(part.bodyStart, part.end))) +
+    charset.write(transfer.end()) +
+    charset.end()
+  );
+}
+
 /** UTF-16 units after which a piece of text is cut even inside a line. */
 const maxPieceLength = 64 * 1024;
 

@@ -2,9 +2,9 @@
  * A bit matrix that is written column by column and read row by row. What is written gathers in columns of their own,
  * small enough for the processor's cache, and is turned into rows some columns at a time.
  */
+import { columnBytes } from './text-columns.ts';
 import { rowCount } from './trigrams.ts';
 
-const columnBytes = rowCount / 8;
 /** Columns turned at a time. */
 const stripe = 64;
 const stripeBytes = stripe / 8;

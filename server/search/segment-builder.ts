@@ -1,42 +1,29 @@
 /** Makes a segment of the texts of messages, one after the other. */
-import { endianness } from 'node:os';
 import { BitColumns } from './bit-columns.ts';
 import { encodePlaces, maxColumnsPerEmail, type Placed, type Segment } from './segment.ts';
-import { rowCount, rowOf } from './trigrams.ts';
+import { TextColumns } from './text-columns.ts';
 
-/** Rows of one column; then the text goes on in the next, so that no column says yes to everything. */
-const maxRowsPerColumn = rowCount / 4;
-/**
- * Trigrams before a cut that are in the next column too: whatever has at most `maxPatternLength` units, so
- * `maxPatternLength - 2` trigrams, lies whole in one of the two.
- */
-const overlap = 64;
-/** Trigrams after which it is looked whether the column is full. */
-const stride = 64;
-/** Units of text looked at in one go. */
-const maxPiece = 16 * 1024;
-const isBigEndian = endianness() === 'BE';
+/** The columns of a message that several have: what differs between its copies is only what stands before its header. */
+export type SharedColumns = {
+  /** The first two units of the header's text, fewer where it has no more. */
+  readonly start: string;
+  readonly header: readonly Uint8Array[];
+  readonly body: readonly Uint8Array[];
+  /** Not all of its text is told. */
+  readonly isOpen: boolean;
+};
+
+/** Units of text that go into the first column of a shared header beside what it has. */
+export const maxSharedPrefix = 1000;
 
 export class SegmentBuilder {
   readonly #matrix = new BitColumns();
   readonly #placed: Placed[] = [];
+  readonly #text = new TextColumns();
 
   #emailId = 0;
   #headerColumns = 0;
   #emailColumns = 0;
-
-  #column: Uint8Array = new Uint8Array(0);
-  #rowsInColumn = 0;
-
-  /** Of the text: its last two units, and the rows of its trigrams, of which the last few are kept. */
-  #units = 0;
-  #first = 0;
-  #second = 0;
-  readonly #rows = new Uint16Array(overlap + maxPiece);
-  /** The units of the piece at hand, and their bytes: reading them one by one from a string costs twice as much. */
-  readonly #piece = new Uint16Array(maxPiece);
-  readonly #pieceBytes = Buffer.from(this.#piece.buffer);
-  #kept = 0;
 
   get columns(): number {
     return this.#matrix.count;
@@ -62,10 +49,7 @@ export class SegmentBuilder {
 
   /** A piece of the body's folded text, with no more and no less between it and the last one than where it is looked for. */
   add(piece: string): void {
-    for (let at = 0; at < piece.length && !this.isFull; at += maxPiece) {
-      const end = this.#hash(piece.slice(at, at + maxPiece));
-      if (end > this.#kept) this.#mark(end);
-    }
+    this.#text.add(piece);
   }
 
   /** The message has all the columns that one may have: more of its text is of no use. */
@@ -83,6 +67,20 @@ export class SegmentBuilder {
     });
   }
 
+  /** A whole message; `prefix` is folded, has at most `maxSharedPrefix` units, and stands right before the header's text. */
+  append(emailId: number, prefix: string, { start, header, body, isOpen }: SharedColumns): void {
+    this.#emailId = emailId;
+    this.#emailColumns = 0;
+    let first: Uint8Array | null = null;
+    if (header[0]) first = this.#copy(header[0]);
+    this.#text.start(() => first ?? this.#addColumn());
+    this.#text.add(prefix + start);
+    for (const column of header.slice(1)) this.#copy(column);
+    this.#headerColumns = this.#emailColumns;
+    for (const column of body) this.#copy(column);
+    this.end(isOpen);
+  }
+
   /** Of what is ended, at least one message. The builder is of no use after that. */
   build(): Segment {
     const columns = this.#matrix.count;
@@ -94,70 +92,17 @@ export class SegmentBuilder {
   }
 
   #startText(): void {
-    this.#units = 0;
-    this.#kept = 0;
+    this.#text.start(() => (this.isFull ? null : this.#addColumn()));
   }
 
-  /** Puts the rows of the piece's trigrams after those that were kept; returns their end. */
-  #hash(piece: string): number {
-    const units = this.#piece;
-    const to = this.#pieceBytes.write(piece, 'utf16le') / 2;
-    if (isBigEndian) this.#pieceBytes.subarray(0, to * 2).swap16();
-    let at = 0;
-    while (this.#units < 2 && at < to) {
-      this.#first = this.#second;
-      this.#second = units[at++] as number;
-      this.#units++;
-    }
-    const rows = this.#rows;
-    let end = this.#kept;
-    let first = this.#first;
-    let second = this.#second;
-    for (; at < to; at++) {
-      const third = units[at] as number;
-      rows[end++] = rowOf(first, second, third);
-      first = second;
-      second = third;
-    }
-    this.#first = first;
-    this.#second = second;
-    return end;
+  #copy(column: Uint8Array): Uint8Array {
+    const added = this.#addColumn();
+    added.set(column);
+    return added;
   }
 
-  /** Gives the rows from the kept ones to `end` to the column, and to further ones where it is full. */
-  #mark(end: number): void {
-    const rows = this.#rows;
-    // At the beginning of a text nothing is kept, and its first trigram begins a column.
-    if (this.#kept === 0) this.#startColumn();
-    for (let at = this.#kept; at < end;) {
-      if (this.#rowsInColumn >= maxRowsPerColumn) {
-        if (this.isFull) break;
-        this.#startColumn();
-        this.#rowsInColumn = mark(this.#column, rows, Math.max(0, at - overlap), at);
-      }
-      const to = Math.min(end, at + stride);
-      this.#rowsInColumn += mark(this.#column, rows, at, to);
-      at = to;
-    }
-    this.#kept = Math.min(overlap, end);
-    rows.copyWithin(0, end - this.#kept, end);
-  }
-
-  #startColumn(): void {
-    this.#column = this.#matrix.add();
-    this.#rowsInColumn = 0;
+  #addColumn(): Uint8Array {
     this.#emailColumns++;
+    return this.#matrix.add();
   }
-}
-
-/** Sets the bits of these rows; returns how many were not set. Without a branch: which are set nobody can foretell. */
-function mark(column: Uint8Array, rows: Uint16Array, from: number, to: number): number {
-  let fresh = 0;
-  for (let at = from; at < to; at++) {
-    const row = rows[at] as number;
-    const bits = column[row >> 3] as number;
-    fresh += ~(bits >> (row & 7)) & 1;
-    column[row >> 3] = bits | (1 << (row & 7));
-  }
-  return fresh;
 }

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { SegmentBuilder } from './segment-builder.ts';
+import { maxSharedPrefix, SegmentBuilder, type SharedColumns } from './segment-builder.ts';
 import { mayContain, type Pattern } from './segment-lookup.ts';
 import { joinSegments, maxColumnsPerEmail, Places, type Segment } from './segment.ts';
+import { columnBytes, TextColumns } from './text-columns.ts';
 import { maxPatternLength, patternRows, rowCount, rowOf } from './trigrams.ts';
 
 type Text = { readonly header: string; readonly body: readonly string[] };
@@ -15,6 +16,27 @@ function segmentOf(texts: readonly Text[], firstEmail = 1): Segment {
     builder.end();
   }
   return builder.build();
+}
+
+/** As search-columns.ts makes them. */
+function sharedColumns(header: string, body: readonly string[]): SharedColumns {
+  const columns: Uint8Array[] = [];
+  const next = (): Uint8Array => {
+    columns.push(new Uint8Array(columnBytes));
+    return columns.at(-1) as Uint8Array;
+  };
+  const made = new TextColumns();
+  made.start(next);
+  made.add(header);
+  const headerColumns = columns.length;
+  made.start(next);
+  for (const piece of body) made.add(piece);
+  return {
+    start: header.slice(0, 2),
+    header: columns.slice(0, headerColumns),
+    body: columns.slice(headerColumns),
+    isOpen: false,
+  };
 }
 
 function ask(segment: Segment, pattern: string, lies: Pattern['lies']): readonly number[] | null {
@@ -75,6 +97,43 @@ describe('what a message contains is never denied', () => {
         }
       }),
       { numRuns: 30 },
+    );
+  });
+
+  test('in columns that are made once, whatever stands before the header', () => {
+    const beginning = fc.oneof(
+      text,
+      long.map((all) => all.slice(0, maxSharedPrefix)),
+    );
+    fc.assert(
+      fc.property(
+        beginning,
+        fc.oneof(text, long),
+        fc.array(text, { maxLength: 3 }),
+        fc.nat(9000),
+        (prefix, header, body, at) => {
+          const builder = new SegmentBuilder();
+          const shared = sharedColumns(header, body);
+          builder.append(1, 'none', shared);
+          builder.append(2, prefix, shared);
+          builder.append(3, '', shared);
+          const segment = builder.build();
+          const whole = prefix + header;
+          const from = at % Math.max(1, whole.length);
+          // Anywhere, and across the border of the two.
+          for (const start of [from, Math.max(0, prefix.length - 30), Math.max(0, prefix.length - 1)]) {
+            for (const length of [3, 17, maxPatternLength]) {
+              const has = ask(segment, whole.slice(start, start + length), 'header');
+              if (has) expect(has[1]).toBe(1);
+              const own = ask(segment, header.slice(start, start + length), 'header');
+              if (own) expect(own).toEqual([1, 1, 1]);
+            }
+          }
+          const inBody = ask(segment, body.join('').slice(from, from + 20), 'body');
+          if (inBody) expect(inBody).toEqual([1, 1, 1]);
+        },
+      ),
+      { numRuns: 300 },
     );
   });
 

@@ -11,6 +11,7 @@ import { mailErrorOf } from './pg-fault.ts';
 import { buildSegment } from './pg-search-builder.ts';
 import { claim, findWaiting, release, worthwhile, worthwhileAtRest } from './pg-search-queue.ts';
 import { addSegment, joinSmallSegments } from './pg-search-segments.ts';
+import { KnownColumns } from './search-columns.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 
 export type SearchIndexerOptions = {
@@ -39,6 +40,7 @@ export class SearchIndexer implements AsyncDisposable {
   readonly #metrics: StoreMetrics | null;
   readonly #abort = new AbortController();
   readonly #heard = new Set<AccountId>();
+  readonly #known = new KnownColumns();
   /** When news of these accounts were looked at last. */
   readonly #resting = new Map<AccountId, number>();
   #heardAt = 0;
@@ -81,7 +83,7 @@ export class SearchIndexer implements AsyncDisposable {
       for (let hasMore = true; hasMore && isOurs;) {
         await this.#giveWay(since);
         const startedAt = performance.now();
-        const built = await buildSegment(db, accountId, from, signal);
+        const built = await buildSegment(db, accountId, from, signal, this.#known);
         if (!built) break;
         isOurs = await addSegment(db, { accountId, from, to: built.to }, built.segment);
         if (isOurs) this.#metrics?.searchIndexed.inc(built.emails);
