@@ -7,7 +7,7 @@ import { takeEpoch } from '#shared/reconcile/leader-epoch.ts';
 import { databaseTrouble, keyringTrouble, schemaTrouble, type DatabaseTrouble } from './directory/database-state.ts';
 import { reportPending } from './directory/pending-reports.ts';
 import type { Leading, OperatorBasis } from './foundation/operator-foundation.ts';
-import { openKeyringSecret } from './server/keyring-secret.ts';
+import { makeKeyringSecretEarly, openKeyringSecret, type KeyringSecretOptions } from './server/keyring-secret.ts';
 
 const everyMs = 1_000;
 
@@ -36,21 +36,31 @@ export async function openWhenReady(parts: OperatorBasis & Leading, stop: AbortS
 type Found = OpenedDatabase | { readonly trouble: DatabaseTrouble };
 
 async function look({ client, config, database, namespace, logger }: OperatorBasis): Promise<Found> {
+  const secret = { client, db: database.db, namespace, name: config.keyringSecret, logger };
   try {
     await checkSchema(database);
   } catch (error) {
-    if (error instanceof ProgramFault) return { trouble: schemaTrouble(error) };
-    throw error;
+    if (!(error instanceof ProgramFault)) throw error;
+    const trouble = schemaTrouble(error);
+    if (trouble.reason === 'DatabaseSchemaTooOld') await prepareKeyring(secret);
+    return { trouble };
   }
   try {
-    const name = config.keyringSecret;
-    const keyring = await openKeyringSecret({ client, db: database.db, namespace, name, logger });
+    const keyring = await openKeyringSecret(secret);
     return { keyring, epoch: await takeEpoch(database.db, config.identity) };
   } catch (error) {
     const trouble = error instanceof ProgramFault ? keyringTrouble(error) : databaseTrouble(error);
     if (trouble) return { trouble };
     const message = error instanceof Error ? error.message : String(error);
     return { trouble: { status: 'Unknown', reason: 'KeyringUnusable', message } };
+  }
+}
+
+async function prepareKeyring(secret: KeyringSecretOptions): Promise<void> {
+  try {
+    await makeKeyringSecretEarly(secret);
+  } catch (err) {
+    secret.logger.warn({ event: 'keyring.not-made', err }, 'the keyring could not be made yet; tried again soon');
   }
 }
 

@@ -2,7 +2,7 @@
  * The keyring of the installation, in a Secret that servers mount. Made where there is none and nothing in the database
  * is sealed yet; never changed by us, and never made anew for a database that an older one sealed something in.
  */
-import type { Kysely } from 'kysely';
+import { sql, type Kysely } from 'kysely';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { assertKeyringOf, isAnythingSealed } from '#shared/directory/credentials.ts';
@@ -34,6 +34,17 @@ export async function openKeyringSecret(options: KeyringSecretOptions): Promise<
   return keyring;
 }
 
+/**
+ * The same for a database that no migration has come to: pods of servers can't start before the Secret is there, and
+ * nodes look for it ever more rarely. Does nothing where the database has tables of ours.
+ */
+export async function makeKeyringSecretEarly(options: KeyringSecretOptions): Promise<void> {
+  const { rows } = await sql<{ is_empty: boolean }>`select to_regclass('credential') is null as is_empty`.execute(
+    options.db,
+  );
+  if (rows[0]?.is_empty === true && (await readSecret(options)) === null) await createSecret(options);
+}
+
 async function readSecret({ client, namespace, name }: KeyringSecretOptions): Promise<Secret | null> {
   try {
     return await client.get(secrets, { namespace, name });
@@ -44,7 +55,7 @@ async function readSecret({ client, namespace, name }: KeyringSecretOptions): Pr
 }
 
 async function makeSecret(options: KeyringSecretOptions): Promise<Secret> {
-  const { client, db, namespace, name, logger } = options;
+  const { db, namespace, name } = options;
   if (await isAnythingSealed(db)) {
     throw new ProgramFault(
       78,
@@ -52,6 +63,10 @@ async function makeSecret(options: KeyringSecretOptions): Promise<Secret> {
       'Put the Secret back from your backup; nothing else opens the database.',
     );
   }
+  return createSecret(options);
+}
+
+async function createSecret({ client, namespace, name, logger }: KeyringSecretOptions): Promise<Secret> {
   try {
     const secret = await client.create(secrets, {
       apiVersion: 'v1',
