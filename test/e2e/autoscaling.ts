@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import tls from 'node:tls';
-import { eventually } from './story.ts';
+import { eventually, type Story } from './story.ts';
 import { makeCertificate } from './certificate.ts';
 import { handIn, sql, type Endpoints } from './mail-client.ts';
 import { allRolledOut, upgrade, type Scene } from './scene.ts';
@@ -17,7 +17,7 @@ export async function autoscaling(scene: Scene): Promise<void> {
   await byCpu(scene);
   await bySessions(scene);
   await byQueue(scene);
-  await story.step('without autoscaling and its metrics again', async () => {
+  await story.step('autoscaling and the stand-in are removed, and settings are as before', async () => {
     await upgrade();
     await stopMetricsApi();
     await allRolledOut();
@@ -45,6 +45,7 @@ async function byCpu({ story, endpoints, alice, bob }: Scene): Promise<void> {
       await Promise.all(senders);
     }
   });
+  await tellAutoscalers(story);
   await story.step('CPU: without them it is one pod again', () => hasPods('submission', 1));
 }
 
@@ -59,6 +60,7 @@ async function bySessions({ story, endpoints }: Scene): Promise<void> {
       for (const socket of held) socket.destroy();
     }
   });
+  await tellAutoscalers(story);
   await story.step('sessions: without them it is one pod again', () => hasPods('imap', 1));
 }
 
@@ -97,21 +99,22 @@ async function byQueue({ story, endpoints, alice }: Scene): Promise<void> {
     for (let i = 0; i < 60; i += 1) await handIn(endpoints, alice, `someone${i}@nowhere.example`);
     await eventually('three pods of outbound', 240, async () => (await podsOf('outbound')).length === 3);
   });
+  await tellAutoscalers(story);
   await story.step('queue: once it is empty it is one pod again', async () => {
     const cancel = ['node', '/app/cli/postrider.ts', 'queue', 'cancel', '--domain', 'nowhere.example', '--all'];
-    // Old pods of the upgrade before may be on their way out.
-    await eventually('the queue is cancelled', 60, async () => {
+    // Old pods of the upgrade before may be on their way out, and what is being tried at the moment is cancelled later.
+    await eventually('the queue is cancelled and empty', 120, async () => {
       const pod = (await podsOf('outbound')).find((one) => isReady(one));
-      return kubectl('exec', pod?.metadata.name ?? '', '--', ...cancel);
+      await kubectl('exec', pod?.metadata.name ?? '', '--', ...cancel);
+      return (await sql("select count(*) from outbound_recipient where state = 'queued'")) === '0';
     });
-    await eventually(
-      'the queue is empty',
-      60,
-      async () => (await sql("select count(*) from outbound_recipient where state = 'queued'")) === '0',
-    );
     await hasPods('outbound', 1);
     await kubectl('delete', 'mailroute', 'e2e-nowhere');
   });
+}
+
+async function tellAutoscalers(story: Story): Promise<void> {
+  story.note(await kubectl('get', 'horizontalpodautoscalers'));
 }
 
 async function hasPods(part: string, count: number): Promise<void> {

@@ -48,17 +48,23 @@ async function serverPods(): Promise<readonly string[]> {
 
 export async function eviction(scene: Scene): Promise<void> {
   scene.story.chapter('Evictions');
-  await scene.story.step('a first eviction of an imap pod is granted, a second one at once is refused', async () => {
-    await eventually('two imap pods are ready', 120, () => isRolledOut(`${release}-imap`, 2));
-    const [first, second] = (await podsOf('imap')).map(({ metadata }) => metadata.name);
-    await evict(first ?? '');
-    const refusal = await evict(second ?? '').then(
-      () => 'granted',
-      (error: unknown) => String(error),
-    );
-    if (!refusal.includes('disruption budget')) throw new Error(`the second eviction: ${refusal}`);
-    await eventually('two imap pods are ready again', 120, () => isRolledOut(`${release}-imap`, 2));
-  });
+  const { story } = scene;
+  const said = await story.step(
+    'a first eviction of an imap pod is granted, a second one at once is refused',
+    async () => {
+      await eventually('two imap pods are ready', 120, () => isRolledOut(`${release}-imap`, 2));
+      const [first, second] = (await podsOf('imap')).map(({ metadata }) => metadata.name);
+      await evict(first ?? '');
+      const refusal = await evict(second ?? '').then(
+        () => 'granted',
+        (error: unknown) => String(error),
+      );
+      if (!refusal.includes('disruption budget')) throw new Error(`the second eviction: ${refusal}`);
+      await eventually('two imap pods are ready again', 120, () => isRolledOut(`${release}-imap`, 2));
+      return refusal;
+    },
+  );
+  story.note(said.split('\n').find((line) => line.includes('disruption budget')) ?? '');
 }
 
 async function evict(pod: string): Promise<void> {
@@ -86,7 +92,7 @@ export async function podKills(scene: Scene, parts: readonly string[]): Promise<
       for (const part of parts)
         await eventually(`${part} is whole again`, 180, () => isRolledOut(`${release}-${part}`));
     },
-    true,
+    'whoever is connected to a killed pod is cut off',
   );
 }
 
@@ -101,7 +107,7 @@ export async function databaseRestart(scene: Scene): Promise<void> {
       await kubectl('delete', 'pod', `${release}-database-0`);
       await eventually('Postgres is ready again', 180, async () => (await podsOf('database')).some(isReady));
     },
-    true,
+    'who comes while the database is away is told to try again',
   );
   await story.step('mail flows again, and no server pod was started anew', async () => {
     const mark = await eventually('alice hands in a mail', 60, () => handIn(endpoints, alice, bob.address));

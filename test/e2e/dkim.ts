@@ -12,7 +12,7 @@ const domain = 'example-test';
 export async function dkimRotation({ story }: Scene): Promise<void> {
   story.chapter('DKIM keys are rotated');
   await story.step('a stand-in for the DNS publishes what status.dnsRecords asks for', startDns);
-  await story.step('the operator asks it', async () => {
+  await story.step('the operator is told to ask it (helm upgrade)', async () => {
     const address = (await get('service', 'e2e-dns'))?.spec?.['clusterIP'];
     await patchDomain({ dns: { verifyInterval: '15s' } });
     await upgrade(`operator.config.DNS_SERVERS=${String(address)}`);
@@ -42,7 +42,7 @@ export async function dkimRotation({ story }: Scene): Promise<void> {
       return first.every(({ selector }) => !left.has(selector));
     });
   });
-  await story.step('without the stand-in again', async () => {
+  await story.step('the stand-in is removed, and settings are as before', async () => {
     await kubectl('delete', 'deployment,service,configmap,serviceaccount,role,rolebinding', 'e2e-dns');
     await patchDomain({ dkim: null, dns: null });
     await upgrade();

@@ -10,12 +10,12 @@ export async function passwordRotation(scene: Scene): Promise<Scene> {
   const { story, endpoints, alice } = scene;
   story.chapter('A password is rotated');
   const renewed = { ...alice, password: `rotated ${Date.now()} by hand` };
-  await story.step('a new password in the Secret opens the mailbox', async () => {
+  const seconds = await story.step('a new password in the Secret opens the mailbox', async () => {
     const patch = JSON.stringify({ stringData: { password: renewed.password } });
     await kubectl('patch', 'secret', 'alice-mailbox', '--type=merge', '-p', patch);
-    const seconds = await secondsUntil('the new password opens', 30, () => opens(endpoints, renewed));
-    story.note(`after ${seconds.toFixed(1)} s`);
+    return secondsUntil('the new password opens', 30, () => opens(endpoints, renewed));
   });
+  story.note(`${seconds.toFixed(1)} s after the Secret was changed`);
   await story.step('the old one does not', async () => {
     if (await opens(endpoints, alice)) throw new Error('the old password still opens the mailbox');
   });
@@ -36,14 +36,16 @@ export async function certificateRotation({ story, endpoints }: Scene): Promise<
     const seen = await Promise.all(Array.from({ length: 6 }, () => certificateSerial(endpoints, hostname)));
     return seen.every((one) => one === serial);
   };
-  await story.step('a certificate of our own, given in a Secret, is shown within seconds', async () => {
+  const first = await story.step('a certificate of our own, given in a Secret, is shown within seconds', async () => {
     const serial = await makeCertificate('e2e-given', hostname);
     const patch = { spec: { tls: { mode: 'Secret', secretRef: { name: 'e2e-given' } } } };
     await kubectl('patch', 'mailserver', 'default', '--type=merge', '-p', JSON.stringify(patch));
-    story.note(`after ${(await secondsUntil('it is shown', 60, () => isShown(serial))).toFixed(1)} s`);
+    return secondsUntil('it is shown', 60, () => isShown(serial));
   });
-  await story.step('its successor in the same Secret is, too', async () => {
+  story.note(`${first.toFixed(1)} s after the MailServer named the Secret`);
+  const second = await story.step('its successor in the same Secret is, too', async () => {
     const serial = await makeCertificate('e2e-given', hostname);
-    story.note(`after ${(await secondsUntil('it is shown', 60, () => isShown(serial))).toFixed(1)} s`);
+    return secondsUntil('it is shown', 60, () => isShown(serial));
   });
+  story.note(`${second.toFixed(1)} s after the Secret was changed`);
 }
