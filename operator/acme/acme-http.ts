@@ -82,7 +82,7 @@ export class AcmeHttp implements Disposable {
       outgoing.end(body);
       return await promise;
     } catch (error) {
-      const why = signal.aborted ? `no answer within ${exchangeMs / 1000} s` : String((error as Error).message);
+      const why = signal.aborted ? `no answer within ${exchangeMs / 1000} s` : (error as Error).message;
       throw new AcmeUnreachable(`${host}: ${why}`, { cause: error });
     }
   }

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { AcmeClient } from '#operator/acme/acme-client.ts';
-import { AcmeProblem } from '#operator/acme/acme-problem.ts';
+import type { AcmeProblem } from '#operator/acme/acme-problem.ts';
 import { newPrivateKey, readAccountKey, type AccountKey, type ExternalBinding } from '#operator/acme/jws.ts';
 import type { MailServer } from '#operator/api/mail-server.ts';
 import { managedLabel, type ResourceCaches } from '#operator/foundation/resource-caches.ts';
