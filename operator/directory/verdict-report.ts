@@ -44,7 +44,15 @@ const pausedCondition: ConditionReport = {
 };
 
 /** Those that are there only while they have something to tell. */
-const passing = ['Deleting', 'Paused', 'Resolved'];
+const passing: readonly string[] = ['Deleting', 'Paused', 'Resolved'];
+
+/** What holds of nearly all resources is one object for them all: there may be tens of thousands. */
+const holding = new Map(
+  ['Accepted', 'Synced', 'CredentialsReady', 'Resolved'].map((type): readonly [string, ConditionReport] => [
+    type,
+    { type, status: 'True', reason: type, message: '' },
+  ]),
+);
 
 export function reportOf(findings: Findings): PartReport {
   const { verdict, generation, fields } = findings;
@@ -54,11 +62,11 @@ export function reportOf(findings: Findings): PartReport {
     ...types.map((type) => conditionOf(type, findings)),
     ...passing.flatMap((type) => (types.includes(type) ? [] : (passingCondition(type, findings) ?? []))),
   ];
-  const there = new Set(conditions.map(({ type }) => type));
+  const absent = passing.filter((type) => conditions.every((condition) => condition.type !== type));
   return {
     generation,
     conditions,
-    without: passing.filter((type) => !there.has(type)),
+    without: absent.length === passing.length ? passing : absent,
     fields: { ...fieldsOf(verdict), ...fields },
   };
 }
@@ -70,13 +78,13 @@ function conditionOf(type: string, findings: Findings): ConditionReport {
   if (failure?.condition === type) return { type, status: 'False', reason: failure.reason, message: failure.message };
   if (type === 'Synced') {
     if (installation) return installation;
-    const holding = verdict.faults.find(({ isHolding }) => isHolding);
-    if (holding) return { type, status: 'False', reason: holding.reason, message: 'the directory keeps what it had' };
+    const fault = verdict.faults.find(({ isHolding }) => isHolding);
+    if (fault) return { type, status: 'False', reason: fault.reason, message: 'the directory keeps what it had' };
   }
   if (type === 'CredentialsReady' && verdict.row === null) {
     return { type, status: 'Unknown', reason: 'NotSynced', message: 'it has no row yet that could have a password' };
   }
-  return { type, status: 'True', reason: type, message: '' };
+  return holding.get(type) ?? { type, status: 'True', reason: type, message: '' };
 }
 
 function passingCondition(type: string, { verdict }: Findings): ConditionReport | null {

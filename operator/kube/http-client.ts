@@ -20,7 +20,7 @@ import { HttpTransport, type HttpAnswer, type HttpRequest } from './http-transpo
 import type { KubeAccess } from './kube-access.ts';
 import { isExpired, isNotFound, isUnauthorized, KubeError, kubeErrorOf } from './kube-error.ts';
 import { RateLimiter } from './rate-limiter.ts';
-import { apiVersionOf, collectionPath, objectPath } from './resource.ts';
+import { apiVersionOf, collectionPath, objectPath, withoutManagedFields } from './resource.ts';
 import type { KubeObject, ObjectName, ResourceType, Writable } from './resource.ts';
 import { RetryBudget, retryAfter, type RetrySafety } from './retry.ts';
 import { watchEvents } from './watch-stream.ts';
@@ -125,8 +125,8 @@ class HttpKubeClient implements KubeClient {
         safety: 'always',
         options,
       });
-      // Items of a list of a built-in kind do not say what they are.
-      for (const item of page.items ?? []) items.push({ ...item, ...identity });
+      // Items of a list of a built-in kind do not say what they are. Ten thousand are held until the last page is there.
+      for (const item of page.items ?? []) items.push(withoutManagedFields({ ...item, ...identity }));
       from = page.metadata.continue;
       if (!from) return { items, resourceVersion: page.metadata.resourceVersion };
     }

@@ -10,7 +10,7 @@ import { Backoff } from './backoff.ts';
 import type { KubeClient, Selection } from './client.ts';
 import { isExpired, isNotFound, KubeError } from './kube-error.ts';
 import { ObjectStore, type Change, type ObjectIndex } from './object-store.ts';
-import { keyOf, type KubeObject, type ResourceType } from './resource.ts';
+import { keyOf, withoutManagedFields, type KubeObject, type ResourceType } from './resource.ts';
 
 export type InformerOptions<T extends KubeObject> = Selection & {
   readonly client: KubeClient;
@@ -149,7 +149,7 @@ export class Informer<T extends KubeObject = KubeObject> implements AsyncDisposa
     this.#isServed = true;
     this.#listBackoff.reset();
     this.#missingBackoff.reset();
-    for (const changes of this.#store.replace(list.items.map(withoutManagedFields))) this.#tell(changes);
+    for (const changes of this.#store.replace(list.items)) this.#tell(changes);
     this.#heard();
     metrics.informerObjects.set(this.#kind, this.#store.size);
     if (!this.#isSynced) {
@@ -271,10 +271,4 @@ export class Informer<T extends KubeObject = KubeObject> implements AsyncDisposa
   async #rest(ms: number): Promise<void> {
     await delay(ms, undefined, { signal: this.#ending.signal }).catch(() => undefined); // The loop sees that it ends.
   }
-}
-
-/** Who set which field is half of an object's size, and of no use to a cache. */
-function withoutManagedFields<T extends KubeObject>(object: T): T {
-  const { managedFields, ...metadata } = object.metadata;
-  return managedFields === undefined ? object : { ...object, metadata };
 }

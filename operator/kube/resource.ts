@@ -12,7 +12,7 @@ export type OwnerReference = {
   readonly blockOwnerDeletion?: boolean;
 };
 
-/** What objects that come from the API server have; `managedFields` is taken off by informers. */
+/** What objects that come from the API server have; `managedFields` is taken off those of lists and informers. */
 export type ObjectMeta = {
   readonly name: string;
   /** Left out for kinds that belong to no namespace. */
@@ -35,6 +35,12 @@ export type KubeObject = {
   readonly kind: string;
   readonly metadata: ObjectMeta;
 };
+
+/** Who set which field is half of an object's size, and of no use to a cache. */
+export function withoutManagedFields<T extends KubeObject>(object: T): T {
+  const { managedFields, ...metadata } = object.metadata;
+  return managedFields === undefined ? object : { ...object, metadata };
+}
 
 /** Everything of an object that a reference, an owner or an Event needs. */
 export type ObjectRef = {

@@ -46,7 +46,7 @@ export class KnownPasswords {
       passwords.set(row.id, 'other');
       if (!password || password.value === null) return;
       const tag = this.#tag(credential, password.value);
-      const isTagged = credential.secret_tag?.equals(tag) ?? false;
+      const isTagged = credential.secret_tag === tag.toString('base64');
       // One that was set once and is its owner's since then needs no closer look: it is not set again.
       if (!isTagged && (!password.isFollowed || !(await this.#isSame(credential, password.value, tag, compared)))) {
         return;

@@ -55,15 +55,14 @@ function isUnchanged(a: StoredPrimary, b: StoredPrimary): boolean {
     a.version === b.version &&
     a.seal_key_id === b.seal_key_id &&
     a.secret_tag !== null &&
-    b.secret_tag !== null &&
-    a.secret_tag.equals(b.secret_tag)
+    a.secret_tag === b.secret_tag
   );
 }
 
 function isTagOf(primary: StoredPrimary, value: string, keyring: Keyring): boolean {
   const { secret_tag: stored } = primary;
   if (stored === null) return false;
-  return tagOrNull(() => secretTag(primary, keyring, value))?.equals(stored) ?? false;
+  return tagOrNull(() => secretTag(primary, keyring, value))?.toString('base64') === stored;
 }
 
 function observeRoutes(

@@ -10,7 +10,10 @@ import type { ObservedRoute } from '#shared/provisioning/mail-route-plan.ts';
 import type { Named, SendingLimits } from '#shared/provisioning/wanted.ts';
 
 /** An account's primary credential, as far as it is needed to know its password again. */
-export type StoredPrimary = TaggedCredential & { readonly secret_tag: Buffer | null };
+export type StoredPrimary = TaggedCredential & {
+  /** In base64: a Buffer has three times its size around it, and there may be tens of thousands. */
+  readonly secret_tag: string | null;
+};
 
 /** By which a secret is known again, with the key that the tag was made with. */
 type Tagged = { readonly sealKeyId: string; readonly secretTag: Buffer };
@@ -259,7 +262,8 @@ async function readCredentials(db: Kysely<Database>): Promise<readonly StoredCre
 async function readPrimaries(db: Kysely<Database>): Promise<ReadonlyMap<AccountId, StoredPrimary>> {
   const rows = await db
     .selectFrom('credential')
-    .select(['account_id', 'id', 'seal_key_id', 'version', 'secret_tag'])
+    .select(['account_id', 'id', 'seal_key_id', 'version'])
+    .select(sql<string | null>`encode(secret_tag, 'base64')`.as('secret_tag'))
     .where('kind', '=', 'primary')
     .orderBy('account_id')
     .execute();
