@@ -23,10 +23,11 @@ export async function allReady({ cluster }: Installation, operator: OperatorProc
   await forEachBounded(numbers, appliesAtOnce, async (n) => {
     await client.create(mailboxes, mailboxOf(`u${n}`));
   });
-  // To watch them all here would cost the API server as much as one more operator; it is asked in the end.
+  // To watch them all here would cost the API server as much as one more operator; it is asked in the end. Metrics of
+  // thousands of resources cost the operator as much as several of them, so they are not asked for all the time either.
   const ready = /^postrider_operator_objects\{kind="Mailbox",ready="True"/;
   await until(async () => {
-    await sleep(200);
+    await sleep(1_000);
     return (await metric(operator, ready)) >= count;
   }, longMs);
   const took = seconds(startedAt);
