@@ -445,6 +445,26 @@ describe.each(postgres)('the queue on %s', (_, start) => {
     );
   });
 
+  test('what is in hand is cancelled as soon as its attempt is over, though its next hop is to rest', async () => {
+    await using queue = await opened();
+    const ids = [await queue.send({ to: ['a@one.test'] }), await queue.send({ to: ['b@two.test'] })];
+    const worker = await queue.worker();
+    const batches = await worker.claim(8, 10);
+    expect(addressesOf(batches).toSorted()).toEqual(['a@one.test', 'b@two.test']);
+    expect(await last(queue.administration.act({ ids }, { kind: 'cancel', isNotifying: false }))).toBe(2);
+    expect(await worker.claim(8, 10)).toEqual([]);
+    for (const batch of batches) {
+      await worker.settle(batch.inHand.map((each) => later(each, new Date(Date.now() + 3600_000))));
+      await worker.giveBack([done(batch)]);
+    }
+    const [cancelled] = await worker.claim(8, 10);
+    expect(cancelled?.lane.hop).toEqual({ route: 'cancel', domain: null });
+    expect(cancelled?.inHand.map(({ wanted, recipient }) => [recipient.address, wanted])).toEqual([
+      ['a@one.test', 'cancel-quietly'],
+      ['b@two.test', 'cancel-quietly'],
+    ]);
+  });
+
   test('a notice is written with the outcome or not at all', async () => {
     await using queue = await opened();
     await queue.send({ to: ['a@there.test', 'b@there.test'] });
