@@ -3,9 +3,11 @@
  * Decided here for all of them: names, timeouts, and how values become JavaScript (int8 is bigint, date is text).
  */
 import { readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { Kysely, PostgresDialect, type CompiledQuery, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
 import { copyOut, isCopyOut } from './copy-out.ts';
+import { messageSocket } from './message-socket.ts';
 import type { Database } from './schema.ts';
 
 export type DatabaseOptions = {
@@ -61,6 +63,7 @@ export function createDatabase(options: DatabaseOptions): PostgresDatabase {
   const currentUrl = urlReader(options);
   const config: pg.ClientConfig = {
     types,
+    stream: streamFor as () => Socket,
     keepAlive: true,
     keepAliveInitialDelayMillis: 30_000,
     connectionTimeoutMillis: connectTimeoutMs,
@@ -103,6 +106,11 @@ export function createDatabase(options: DatabaseOptions): PostgresDatabase {
     },
     [Symbol.asyncDispose]: () => db.destroy(),
   };
+}
+
+/** node-pg makes TLS of a socket itself. */
+function streamFor({ ssl }: { readonly ssl?: unknown }): Socket {
+  return ssl ? new Socket() : messageSocket();
 }
 
 /** The URL in force now; what it was while the file can't be read, as when it is being replaced. */
