@@ -1,6 +1,6 @@
 /**
- * Removes what nobody refers to any more: blobs that are neither in a mailbox nor on their way out, old batches, old
- * change log, what went out long ago. Any number of processes may sweep at once, while mail arrives.
+ * Removes what nobody refers to any more: emails and blobs that are neither in a mailbox nor on their way out, old
+ * batches, old change log, what went out long ago. Any number of processes may sweep at once, while mail arrives.
  *
  * A delivery that reuses a blob holds a KEY SHARE lock on its row until its email is committed. The sweep locks
  * the row FOR UPDATE, skipping those that are held, and looks again in a second statement: what was
@@ -11,6 +11,7 @@ import { sql, type Kysely } from 'kysely';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
+import { sweepLooseEmails } from './pg-loose-emails.ts';
 import { pruneQueue } from './pg-queue-prune.ts';
 import { pruneStsPolicies } from './pg-sts-policies.ts';
 import type { StoreMetrics } from './store-metrics.ts';
@@ -30,6 +31,7 @@ export type JanitorOptions = {
 };
 
 export type Swept = {
+  readonly emails: number;
   readonly blobs: number;
   readonly logEntries: number;
   readonly batches: number;
@@ -77,6 +79,8 @@ export class Janitor implements AsyncDisposable {
     const { db } = this.#options.database;
     return {
       ...(await pruneQueue(db, this.#options.outboundSeconds, this.#abort.signal)),
+      // Before the blobs, which they may be the last to have.
+      emails: await sweepLooseEmails(db, this.#abort.signal),
       blobs: await this.#sweepBlobs(db),
       logEntries: await this.#pruneLog(db),
       batches: await this.#pruneBatches(db),

@@ -1,7 +1,7 @@
 /**
  * The frame of changes of messages: read what is there in one statement, decide in memory, write all of it in one call
- * of change_messages (0010-imap-speed.sql), which takes the account's lock and does nothing where somebody else has
- * changed the account since. No transaction waits for us between the two.
+ * of change_flags or change_mail (0020-imap-writes.sql), which take the account's lock and do nothing where somebody else
+ * has changed the account since. No transaction waits for us between the two.
  */
 import { CompiledQuery, sql, type Kysely, type Selectable } from 'kysely';
 import type { AccountId, MailboxId, ModSeq } from '#shared/base/ids.ts';
@@ -36,9 +36,11 @@ export type Before = {
   readonly lastPage: MailboxPage | null;
 };
 
+type MovedRows = { readonly kind: 'copy' | 'move' | 'expunge'; readonly uids: UidSet };
+
 export type MessageWrites = {
   /** What becomes of the source's rows of these UIDs, all of which are there. */
-  readonly rows: { readonly kind: 'flags' } | { readonly kind: 'copy' | 'move' | 'expunge'; readonly uids: UidSet };
+  readonly rows: { readonly kind: 'flags' } | MovedRows;
   /** The target's keyword table, where it grew. */
   readonly keywords: readonly string[] | null;
   /** What to add to the counters; `bytes` is the sign with which the bytes of the rows count. */
@@ -213,24 +215,63 @@ async function readBefore(
   };
 }
 
-/** Its text is made once: that of so many parameters would cost as much as what it does. */
-const changeMessagesText = `/*change-messages*/
-  select change_messages($1::int8, $2::int8, $3::text, $4::int8, $5::int8, $6::int8[], $7::int8[], $8::int8, $9::int8,
+/** Their texts are made once: those of so many parameters would cost as much as what they do. */
+const changeMailText = `/*change-mail*/
+  select change_mail($1::int8, $2::int8, $3::text, $4::int8, $5::int8, $6::int8[], $7::int8[], $8::int8, $9::int8,
     $10::text[], $11::int8[], $12::int8[], $13::int8[], $14::int8[], $15::int8[], $16::int8[], $17::int4[], $18::bytea[],
     $19::bytea[], $20::bytea[], $21::bytea[], $22::int8[], $23::int8[], $24::int8[], $25::text[], $26::text[]) as outcome`;
+
+const changeFlagsText = `/*change-flags*/
+  select change_flags($1::int8, $2::int8, $3::int8, $4::int8, $5::text[], $6::int4[], $7::bytea[], $8::bytea[], $9::bytea[],
+    $10::int8[], $11::text) as is_done`;
 
 async function write(
   db: Kysely<Database>,
   accountId: AccountId,
-  { from, to }: MessageChange<unknown>,
+  change: MessageChange<unknown>,
   before: Before,
-  { rows, keywords, mailboxes, pages, log }: MessageWrites,
+  writes: MessageWrites,
 ): Promise<'done' | 'changed' | 'over-quota'> {
-  const uids = rows.kind === 'flags' ? [] : rows.uids;
+  if (writes.rows.kind === 'flags') return writeFlags(db, accountId, before, writes);
+  return writeRows(db, accountId, change, before, { ...writes, ...writes.rows });
+}
+
+async function writeFlags(
+  db: Kysely<Database>,
+  accountId: AccountId,
+  before: Before,
+  { keywords, mailboxes, pages, log }: MessageWrites,
+): Promise<'done' | 'changed'> {
   const parameters = [
     accountId,
     before.modSeq - 1,
-    rows.kind,
+    before.source.id,
+    mailboxes[0]?.unseen ?? 0,
+    keywords && textArray(keywords),
+    int4Array(pages.map(({ page }) => page.page)),
+    byteaArray(pages.map(({ page }) => page.flags)),
+    byteaArray(pages.map(({ page }) => page.modSeqs)),
+    byteaArray(pages.map(({ page }) => page.keywords)),
+    int8Array(pages.map(({ page }) => page.baseModSeq)),
+    log[0]?.uids ?? '',
+  ];
+  const answer = await db.executeQuery<{ is_done: boolean }>(CompiledQuery.raw(changeFlagsText, parameters));
+  const [row] = answer.rows;
+  if (row === undefined) throw new Error('change_flags said nothing');
+  return row.is_done ? 'done' : 'changed';
+}
+
+async function writeRows(
+  db: Kysely<Database>,
+  accountId: AccountId,
+  { from, to }: MessageChange<unknown>,
+  before: Before,
+  { kind, uids, keywords, mailboxes, pages, log }: Omit<MessageWrites, 'rows'> & MovedRows,
+): Promise<'done' | 'changed' | 'over-quota'> {
+  const parameters = [
+    accountId,
+    before.modSeq - 1,
+    kind,
     from,
     to,
     int8Array(uids.map(([first]) => first)),
@@ -256,9 +297,9 @@ async function write(
     textArray(log.map(({ uids: named }) => named)),
   ];
   const answer = await db.executeQuery<{ outcome: 'done' | 'changed' | 'over-quota' }>(
-    CompiledQuery.raw(changeMessagesText, parameters),
+    CompiledQuery.raw(changeMailText, parameters),
   );
   const outcome = answer.rows[0]?.outcome;
-  if (outcome === undefined) throw new Error('change_messages said nothing');
+  if (outcome === undefined) throw new Error('change_mail said nothing');
   return outcome;
 }

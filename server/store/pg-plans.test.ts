@@ -149,7 +149,7 @@ describe('goes by an index:', () => {
     return rows;
   }
 
-  test('what change_messages does inside', async () => {
+  test('what change_mail does inside', async () => {
     const { db } = under.database;
     const client = await under.database.connect('plans');
     const trash = (await account.mailbox('Trash')).id;
@@ -165,7 +165,7 @@ describe('goes by an index:', () => {
       );
       const ends = uids.map(({ uid }) => String(uid));
       const answer = await client.query<{ outcome: string }>({
-        text: `select change_messages($1, $2, $3, $4, $5, $6, $6, $7, 1e12::int8, null, array[$5::int8], '{20}', '{0}', '{0}', '{0}',
+        text: `select change_mail($1, $2, $3, $4, $5, $6, $6, $7, 1e12::int8, null, array[$5::int8], '{20}', '{0}', '{0}', '{0}',
           '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') as outcome`,
         values: [account.id, rows[0]?.modseq, kind, from, trash, ends, rows[0]?.uidnext].map((value) =>
           typeof value === 'bigint' ? String(value) : value,

@@ -273,7 +273,7 @@ export const metricTable = {
   sweptRows: {
     type: 'counter',
     name: 'postrider_swept_rows_total',
-    help: 'Rows the janitor removed (blobs, logEntries, batches, outboundMessages, outboundAttempts, stsPolicies).',
+    help: 'Rows the janitor removed (emails, blobs, logEntries, batches, outboundMessages, outboundAttempts, stsPolicies).',
     labels: ['rows'],
   },
   searchQueue: {

@@ -31,7 +31,8 @@ const rules: Readonly<Record<string, string>> = {
       select 'mailbox' as row, account_id from mailbox union all select 'mailbox_name', account_id from mailbox_name
       union all select 'subscription', account_id from subscription union all select 'email', account_id from email
       union all select 'message', account_id from message union all select 'mailbox_page', account_id from mailbox_page
-      union all select 'change_log', account_id from change_log) r
+      union all select 'change_log', account_id from change_log
+      union all select 'email_loose', account_id from email_loose) r
     where account_id not in (select id from account)`,
   'an account counts its messages and bytes': `
     select a.account_id, a.messages, a.used_bytes, c.messages as are, c.bytes as are_bytes
@@ -53,9 +54,11 @@ const rules: Readonly<Record<string, string>> = {
       full join (select account_id, mailbox_id, uid, true as is_shown from slot where is_there) s
         using (account_id, mailbox_id, uid)
       where is_row is null or is_shown is null`,
-  'a message has an email of its size, and an email a message of its size': `
+  'a message has an email of its size, and an email a message of its size, or is left to the janitor': `
     select m.account_id, m.mailbox_id, m.uid, m.email_id, e.id, m.size, e.size as of_email from message m
-      full join email e on e.account_id = m.account_id and e.id = m.email_id where m.size is distinct from e.size`,
+      full join email e on e.account_id = m.account_id and e.id = m.email_id
+      where m.size is distinct from e.size and (m.account_id is not null or not exists (
+        select from email_loose l where l.account_id = e.account_id and e.id = any (l.email_ids)))`,
   'an email has a blob, and the size of blob and prefix': `
     select e.account_id, e.id, e.size, length(e.prefix) as prefix, b.size as blob from email e
       left join blob b on b.hash = e.blob_hash where b.hash is null or e.size <> length(e.prefix) + b.size`,
