@@ -144,8 +144,16 @@ export interface MailStore {
 
   /** By exact name; INBOX in any case. Null: there is none. */
   openMailbox(accountId: AccountId, name: string): Promise<OpenedMailbox | null>;
-  /** The header and the pages changed after `since` (0: every page). Null: the mailbox is gone. */
-  readState(accountId: AccountId, mailboxId: MailboxId, since: ModSeq): Promise<MailboxState | null>;
+  /**
+   * The header and the pages changed after `since` (0: every page). Null: the mailbox is gone. As of now, or of any moment
+   * from `enough` on, where the caller has heard of every change so far.
+   */
+  readState(
+    accountId: AccountId,
+    mailboxId: MailboxId,
+    since: ModSeq,
+    enough?: ModSeq | null,
+  ): Promise<MailboxState | null>;
   /** From now on messages below `before` are not \Recent to other sessions. Resolves with the mark before. */
   claimRecent(accountId: AccountId, mailboxId: MailboxId, before: Uid): Promise<Uid>;
 

@@ -145,7 +145,13 @@ export class MemoryMailStore implements MailStore {
     return { ...state, firstUnseen };
   }
 
-  async readState(accountId: AccountId, mailboxId: MailboxId, since: ModSeq): Promise<MailboxState | null> {
+  /** Always as of now. */
+  async readState(
+    accountId: AccountId,
+    mailboxId: MailboxId,
+    since: ModSeq,
+    _enough?: ModSeq | null,
+  ): Promise<MailboxState | null> {
     const mailbox = this.#account(accountId).find(mailboxId);
     return mailbox?.state(({ maxModSeq }) => maxModSeq > since) ?? null;
   }

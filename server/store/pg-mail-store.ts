@@ -4,8 +4,9 @@
  */
 import type { AccountId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
+import type { Database } from '#shared/db/schema.ts';
 import { Turns } from '#shared/directory/turns.ts';
-import { sql } from 'kysely';
+import { sql, type Selectable } from 'kysely';
 import { maxKeywordBytes, maxMailboxes } from '#shared/base/limits.ts';
 import type { FlagChange } from '#server/mail/flags.ts';
 import { MailError } from '#server/mail/mail-error.ts';
@@ -38,7 +39,7 @@ import { DeliveryLane } from './pg-lane.ts';
 import { createMailbox, deleteMailbox, renameMailbox } from './pg-mailboxes.ts';
 import { changeMessages, type MessageChange } from './pg-message-change.ts';
 import { RecentPages } from './pg-recent-pages.ts';
-import { openMailbox, readMailboxState, toMailbox } from './pg-rows.ts';
+import { mailboxColumns, openMailbox, readMailboxState, toMailbox } from './pg-rows.ts';
 import { searchMailbox } from './pg-search.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 import { copyMessages, expungeMessages, moveMessages } from './pg-transfer.ts';
@@ -105,15 +106,12 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   }
 
   async findMailbox(accountId: AccountId, name: string): Promise<Mailbox | null> {
-    const row = await refusing(
-      this.#database.db
-        .selectFrom('mailbox')
-        .selectAll()
-        .where('account_id', '=', accountId)
-        .where('name', '=', storableName(name))
-        .executeTakeFirst(),
+    const { rows } = await refusing(
+      sql<Selectable<Database['mailbox']>>`/*find-mailbox*/
+        select ${mailboxColumns} from mailbox m
+        where m.account_id = ${accountId} and m.name = ${storableName(name)}`.execute(this.#database.db),
     );
-    return row ? toMailbox(row) : null;
+    return rows[0] ? toMailbox(rows[0]) : null;
   }
 
   createMailbox(accountId: AccountId, name: string, specialUse: SpecialUse | null): Promise<Mailbox> {
@@ -168,8 +166,14 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     return refusing(openMailbox(this.#database.db, accountId, storableName(name)));
   }
 
-  readState(accountId: AccountId, mailboxId: MailboxId, since: ModSeq): Promise<MailboxState | null> {
-    return refusing(readMailboxState(this.#database.db, accountId, mailboxId, since));
+  async readState(
+    accountId: AccountId,
+    mailboxId: MailboxId,
+    since: ModSeq,
+    enough: ModSeq | null = null,
+  ): Promise<MailboxState | null> {
+    const known = enough === null ? null : this.#recentPages.stateOf(accountId, mailboxId, since, enough);
+    return known ?? refusing(readMailboxState(this.#database.db, accountId, mailboxId, since));
   }
 
   async claimRecent(accountId: AccountId, mailboxId: MailboxId, before: Uid): Promise<Uid> {

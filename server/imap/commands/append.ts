@@ -13,6 +13,9 @@ export type AnnouncedLiteral = { readonly bytes: number; readonly synchronizing:
 const maxSkippedBytes = 256 * 1024 * 1024;
 const maxSkippedBytesBeforeLogin = 64 * 1024;
 
+/** Of a message that the client sends without being asked to (LITERAL+): it is read whatever becomes of it. */
+const maxTakenBytes = 128 * 1024;
+
 /** RFC 3501 section 6.3.11, RFC 4315 section 3. What can be refused is refused before the message is sent. */
 export async function appendCommand(
   session: ImapSession,
@@ -21,17 +24,12 @@ export async function appendCommand(
 ): Promise<Outcome> {
   const { store, policy, createSpool } = session.services;
   const { accountId } = session.authenticated.account;
-  let mailbox: Mailbox;
-  try {
-    // Both are asked at once; where both refuse, the mailbox is the reason that helps (TRYCREATE).
-    const room = mayAppend(session, literal.bytes);
-    room.catch(() => undefined);
-    mailbox = await namedMailbox(session, command.mailbox);
-    await room;
-  } catch (error) {
-    await refuseLiteral(session, literal);
-    throw error;
-  }
+  const isTaken =
+    !literal.synchronizing && literal.bytes > 0 && literal.bytes <= Math.min(maxTakenBytes, policy.maxMessageBytes);
+  // While it is taken the mailbox is looked for; whether the account has room shows when it is stored.
+  const target = isTaken ? namedMailbox(session, command.mailbox) : admit(session, command, literal);
+  target.catch(() => undefined);
+  if (!isTaken) await target;
   if (literal.bytes === 0) {
     // RFC 3502 section 6.3.11: nothing to append is a client that changed its mind.
     if (literal.synchronizing) await session.continue('Ready for the rest');
@@ -47,6 +45,7 @@ export async function appendCommand(
   const fault = await endOfCommand(session);
   if (fault !== null) return fault;
   await using message = await spool.finish();
+  const mailbox = await target;
   // RFC 3501 section 9 "literal": CHAR8 has no NUL, so it could not be given back.
   if (message.index.hasNul) return no('A message must not have NUL bytes', 'CANNOT');
   const { flags, keywords } = command.flags;
@@ -54,6 +53,25 @@ export async function appendCommand(
   const { uidValidity, uids } = await store.append(accountId, mailbox.id, [item]);
   if (session.state.at === 'selected' && session.state.view.mailboxId === mailbox.id) session.markStale();
   return ok('APPEND completed', { code: 'APPENDUID', uidValidity, uids });
+}
+
+/** The mailbox that the message may come into; where it may not, the message is let go of. */
+async function admit(
+  session: ImapSession,
+  command: CommandOf<'APPEND'>,
+  literal: AnnouncedLiteral,
+): Promise<Mailbox> {
+  try {
+    // Both are asked at once; where both refuse, the mailbox is the reason that helps (TRYCREATE).
+    const room = mayAppend(session, literal.bytes);
+    room.catch(() => undefined);
+    const mailbox = await namedMailbox(session, command.mailbox);
+    await room;
+    return mailbox;
+  } catch (error) {
+    await refuseLiteral(session, literal);
+    throw error;
+  }
 }
 
 /** The command is whole only at the end of its line; null: it is. */

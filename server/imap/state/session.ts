@@ -4,6 +4,7 @@
  */
 import { MailError } from '#server/mail/mail-error.ts';
 import type { ChangeHint } from '#server/mail/ports.ts';
+import type { ModSeq } from '#shared/base/ids.ts';
 import { ConnectionLost, type Connection } from '#server/wire/connection.ts';
 import type { TlsContext } from '#server/wire/tls-context.ts';
 import type { Logger } from '#shared/observe/logger.ts';
@@ -48,6 +49,11 @@ export class ImapSession implements Disposable {
   /** The mailbox has, or may have, changes that the view doesn't know. */
   get isStale(): boolean {
     return this.#mustRefresh || (this.#state.at === 'selected' && this.#hintedModSeq > this.#state.view.modSeq);
+  }
+
+  /** A state of the mailbox from this moment on has all that is news; null: it has to be read as it is now. */
+  get newsModSeq(): ModSeq | null {
+    return this.#mustRefresh || this.#hintedModSeq === 0 ? null : (this.#hintedModSeq as ModSeq);
   }
 
   /** It has to be read again, whatever was hinted. */

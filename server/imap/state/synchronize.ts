@@ -2,6 +2,7 @@
  * Brings a session's view up to date and tells the client (RFC 3501 sections 5.2, 7.3 and 7.4.1). The state is
  * read and complete before the first byte is written.
  */
+import type { ModSeq } from '#shared/base/ids.ts';
 import type { FlagList } from '../grammar/command.ts';
 import { fetchBegin, fetchEnd, flagsResponse, formatFetchFlags, numberResponse } from '../grammar/response.ts';
 import type { MailboxView, MessageFlags, ViewChanges } from './mailbox-view.ts';
@@ -10,13 +11,16 @@ import { flagBits, type FlagBits } from '#server/mail/flags.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { MailboxState } from '#server/mail/ports.ts';
 
-/** Reads what changed into the view, without telling; false: the mailbox is gone and the session was ended. */
-export async function refresh(session: ImapSession): Promise<boolean> {
+/**
+ * Reads what changed into the view, without telling; false: the mailbox is gone and the session was ended. `enough`: the
+ * moment from which on a state has all that is news; null: as it is now.
+ */
+export async function refresh(session: ImapSession, enough: ModSeq | null = session.newsModSeq): Promise<boolean> {
   const { account, view } = session.selected;
   const { store } = session.services;
   session.markFresh();
   try {
-    const state = await store.readState(account.accountId, view.mailboxId, view.modSeq);
+    const state = await store.readState(account.accountId, view.mailboxId, view.modSeq, enough);
     if (state === null) {
       // RFC 2180 section 3.3: the other way would be to keep a mailbox that nobody has any more.
       await session.bye('The selected mailbox was deleted');
@@ -59,7 +63,8 @@ export async function synchronize(
 ): Promise<void> {
   if (session.state.at !== 'selected') return;
   const { view } = session.state;
-  if ((always || session.isStale) && !(await refresh(session))) return;
+  const enough = always ? null : session.newsModSeq;
+  if ((always || session.isStale) && !(await refresh(session, enough))) return;
   await writeChanges(session, view.take({ mayExpunge }));
 }
 
