@@ -38,7 +38,8 @@ export function retryAfter(
   budget: RetryBudget,
   random: () => number = Math.random,
 ): number | null {
-  if (!(error instanceof KubeError) || attempt >= maxAttempts || isUndeclaredField(error)) return null;
+  const isFinal: boolean = isUndeclaredField(error);
+  if (!(error instanceof KubeError) || attempt >= maxAttempts || isFinal) return null;
   const { status, retryAfterSeconds } = error;
   const jittered = Math.min(longestWaitMs, firstWaitMs * 2 ** (attempt - 1)) * (0.5 + random() / 2);
   if (status === 429 || (status === 503 && retryAfterSeconds !== null)) {
