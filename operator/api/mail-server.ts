@@ -155,6 +155,20 @@ export type MailServerStatus = {
     /** When the next attempt is due, after failed ones. */
     readonly nextAttemptTime?: string;
   };
+  /**
+   * How much mail waits to be sent, roughly, and told anew every five minutes at most. The metrics of the servers
+   * say it exactly.
+   */
+  readonly queue?: {
+    /** Recipients that mail is still to be sent to; 10000 stands for as many or more. */
+    readonly waiting?: number;
+    /** Those that wait for a person, since they are held or were given up on. */
+    readonly held?: number;
+    /** When the oldest message that waits was taken. */
+    readonly oldest?: string;
+    /** When that was so. */
+    readonly observedAt?: string;
+  };
   /** What the operator sees of the database. */
   readonly database?: {
     /** Version of Postgres. */

@@ -7,6 +7,7 @@ import { Controller } from '#operator/kube/controller.ts';
 import type { ConditionReport, PartReport } from '#operator/status/condition.ts';
 import { readDatabaseFacts, type DatabaseFacts } from './database-facts.ts';
 import { readInstances, type ServerInstance } from './instance-facts.ts';
+import { queueStatus, readQueueFacts, type QueueFacts } from './queue-facts.ts';
 import { connectionBudget, isReady, serverConditions } from './server-conditions.ts';
 
 const part = 'server';
@@ -55,7 +56,11 @@ export class ServerController implements AsyncDisposable {
     const { database } = this.#foundation;
     try {
       await checkSchema(database);
-      return { facts: await readDatabaseFacts(database.db), instances: await readInstances(database.db) };
+      return {
+        facts: await readDatabaseFacts(database.db),
+        instances: await readInstances(database.db),
+        queue: await readQueueFacts(database.db),
+      };
     } catch (error) {
       return { problem: schemaProblem(error) };
     }
@@ -64,7 +69,7 @@ export class ServerController implements AsyncDisposable {
   #reportOf(server: MailServer, found: Found): PartReport {
     const generation = server.metadata.generation ?? 0;
     if ('problem' in found) return { generation, conditions: [found.problem] };
-    const { facts, instances } = found;
+    const { facts, instances, queue } = found;
     const ownConnections = this.#foundation.config.databasePoolSize + furtherConnections;
     const findings = { database: facts, instances, ownConnections };
     return {
@@ -81,6 +86,7 @@ export class ServerController implements AsyncDisposable {
           startedAt: `${startedAt.toISOString().slice(0, 19)}Z`,
         })),
         ...this.#counts(server),
+        queue: queueStatus(queue, server.status?.queue, this.#foundation.clock.now()),
         database: {
           version: facts.version,
           fsync: facts.fsync,
@@ -106,7 +112,7 @@ export class ServerController implements AsyncDisposable {
 }
 
 type Found =
-  | { readonly facts: DatabaseFacts; readonly instances: readonly ServerInstance[] }
+  | { readonly facts: DatabaseFacts; readonly instances: readonly ServerInstance[]; readonly queue: QueueFacts }
   | { readonly problem: ConditionReport };
 
 function schemaProblem(error: unknown): ConditionReport {

@@ -34,6 +34,7 @@ export const samples: Readonly<
       instances: [{ name: 'mx-0', roles: ['mx'], version: '0.1.0', startedAt: time }],
       domains: 2,
       mailboxes: 40,
+      queue: { waiting: 1200, held: 3, oldest: time, observedAt: time },
       tls,
       database: {
         version: '18.1',
@@ -51,6 +52,7 @@ export const samples: Readonly<
       Replicas: '3/3',
       Version: '0.1.0',
       Schema: 12,
+      Queue: 1200,
     },
   },
   MailDomain: {

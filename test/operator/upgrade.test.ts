@@ -20,7 +20,7 @@ const soon = { timeout: 30_000, interval: 50 };
 const newer: Readonly<Record<string, readonly string[]>> = {
   'mailboxes.yaml': ['credentialsVersion', 'domainRef'],
   'maildomains.yaml': ['aliases'],
-  'mailservers.yaml': ['database', 'instances'],
+  'mailservers.yaml': ['database', 'instances', 'queue'],
 };
 const others = `
 apiVersion: postrider.dev/v1alpha1

@@ -1,5 +1,8 @@
+import { sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createDatabase } from '#shared/db/client.ts';
+import { readQueueFacts } from '#operator/server/queue-facts.ts';
 import type { RunningOperator } from '#operator/compose.ts';
 import { createTestDatabase, type TestDatabase } from '../harness/database.ts';
 import { startKubeApiserver } from '../harness/kube-apiserver.ts';
@@ -60,6 +63,27 @@ describe.skipIf(lacksKube())('how full a mailbox is', () => {
     await fill(1_000, 1);
     await expect.poll(says, soon).toBe('True WithinQuota');
     expect(await statusOf('empty')).not.toHaveProperty('usage');
+  });
+
+  test('the MailServer says how long the queue is', async () => {
+    const look = async () => (await cluster.get('MailServer', 'default')).status;
+    await expect.poll(look, soon).toMatchObject({ queue: { waiting: 0, held: 0 } });
+    await using connection = createDatabase({ url: database.url });
+    const taken = new Date('2026-01-01T00:00:00Z');
+    await sql`with destination as (
+        insert into outbound_destination (route, domain, bearable, max_lanes) values ('direct', 'far.test', 1, 1)
+          returning id),
+      message as (
+        insert into outbound_message (blob_hash, prefix, size, origin, domain, sender, body, smtputf8, requiretls,
+            deliver_by_trace, priority, trace_id, accepted_at, expires_at)
+          values ('\\x00', '', 1, 'submission', 'example.test', '', '7bit', false, false, false, 0, 't', ${taken}, now())
+          returning id)
+      insert into outbound_recipient (message_id, destination_id, class, state, due_at, address, domain)
+        select message.id, destination.id, 1, state, now(), 'x@far.test', 'far.test'
+          from message, destination, unnest(array['queued', 'queued', 'held', 'dead', 'captured']) state`.execute(
+      connection.db,
+    );
+    expect(await readQueueFacts(connection.db)).toEqual({ waiting: 2, held: 2, oldest: taken });
   });
 
   test('writes nothing while it is about the same, also after a restart', async () => {
