@@ -168,7 +168,7 @@ describe.skipIf(lacks('/usr/sbin/knotd', '/usr/sbin/unbound') || lacksKube())('a
     expect(without).toHaveLength(published.length - 1);
     await root.publish([...without, line]);
     const told = await when('d.test', ({ challenge: each }) => each?.state === 'Missing');
-    expect(condition(told, 'DNSReady')).toBe('False ChallengeMissing');
+    expect(condition(told, 'DNSReady')).toBe('False ChallengeMismatch');
     expect(await missing()).toEqual([namespace]);
     expect(await holders()).toEqual([`${namespace}/d.test`, 'rival/d.test']);
     // Back in time.

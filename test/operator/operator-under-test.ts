@@ -141,11 +141,12 @@ metadata: {name: default}
 spec: {hostname: mail.example.test, domains: ['*.test'], allowedNamespaces: {from: All}}
 `;
 
+/** No name server is asked for it. */
 export const exampleDomain = `
 apiVersion: postrider.dev/v1alpha1
 kind: MailDomain
 metadata: {name: example}
-spec: {domain: example.test, allowedNamespaces: {from: All}}
+spec: {domain: example.test, allowedNamespaces: {from: All}, dns: {verify: false}}
 `;
 
 export function mailbox(name: string, more = '', namespace = 'default'): string {
