@@ -38,10 +38,7 @@ export function claimState(name: string, { namespace, server, claimants }: Needs
 }
 
 /** Whether another namespace has shown the same: then the record must stay where it is. */
-export function isContested(
-  name: string,
-  { namespace, claimants }: Pick<NeedsInput, 'namespace' | 'claimants'>,
-): boolean {
+function isContested(name: string, { namespace, claimants }: Pick<NeedsInput, 'namespace' | 'claimants'>): boolean {
   return claimants.get(name)?.some((other) => other !== namespace) === true;
 }
 

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import type { MailboxStatus } from '#operator/api/mailbox.ts';
 import { composeStatus } from '#operator/status/compose-status.ts';
 import type { ResourceStatus } from '#operator/status/condition.ts';
 import { usageReport, type Usage } from './usage-report.ts';
@@ -18,7 +17,7 @@ class Watched {
   status: ResourceStatus = {};
 
   look(now: Date, found: Usage, generation = 1): boolean {
-    const report = usageReport({ usage: found, status: this.status as MailboxStatus, generation, now });
+    const report = usageReport({ usage: found, status: this.status, generation, now });
     if (report === null) return false;
     const next = composeStatus('Mailbox', this.status, [report], now);
     if (next === this.status) return false;

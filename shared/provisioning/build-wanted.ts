@@ -1,6 +1,5 @@
 /** From resources to the rows that they ask for, after checking them against one another. Pure. */
 import { generatedAnnotation } from '#shared/directory/generate-password.ts';
-import { preparePassword } from '#shared/directory/prepare-password.ts';
 import { canonicalLocalPart, formatAddress } from '#shared/text/address.ts';
 import type { MailAddress } from '#shared/text/address.ts';
 import { checkDomainLimits, checkEachMailboxLimits } from './check-limits.ts';
@@ -23,6 +22,7 @@ import type {
   SecretResource,
 } from './resource.ts';
 import { ownerAnnotation, secretOwner } from './secret.ts';
+import { passwordOf } from './secret-password.ts';
 import { specHash } from './spec-hash.ts';
 import { addressKey, credentialSecretName, generatedSecretName } from './wanted.ts';
 import type {
@@ -387,18 +387,4 @@ function where({ file, line }: Place): string {
 
 function uniqueAddresses(addresses: readonly MailAddress[]): readonly MailAddress[] {
   return [...new Map(addresses.map((address) => [formatAddress(address), address])).values()];
-}
-
-/** By the values of Secrets that were read: an operator looks at the same ones again and again. */
-const prepared = new WeakMap<SecretResource['spec'], Map<string, string | null>>();
-
-function passwordOf({ spec }: SecretResource, key: string): string | null {
-  const known = prepared.get(spec) ?? new Map<string, string | null>();
-  prepared.set(spec, known);
-  const found = known.get(key);
-  if (found !== undefined) return found;
-  const text = spec.get(key);
-  const value = text === undefined ? null : preparePassword(text.replace(/\r?\n$/, ''));
-  known.set(key, value);
-  return value;
 }

@@ -107,7 +107,8 @@ function findRivals(domains: readonly MailDomainResource[], options: Options): R
 }
 
 function whyNotProved({ namespace, spec }: MailDomainResource, rival: MailDomainResource | null): string {
-  if (rival) return `the domain ${spec.domain} has changed hands: its zone has the record of ${labelOf(rival)}`;
+  if (rival)
+    return `the domain ${spec.domain} is that of ${labelOf(rival)} by now: its zone has the record of that one`;
   return `nobody has shown that ${namespace} has the domain ${spec.domain}: see the record in status, or list it in the MailServer`;
 }
 
