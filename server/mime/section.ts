@@ -44,15 +44,19 @@ export function findPart(root: Part, path: readonly number[]): Part | null {
  * message which has no body and no blank line"). Names are compared without case.
  */
 export function headerFields(header: Buffer, names: readonly string[], not: boolean): Buffer {
+  return Buffer.from(headerFieldsOf(header.toString('latin1'), names, not), 'latin1');
+}
+
+/** The same of a binary string. */
+export function headerFieldsOf(header: string, names: readonly string[], not: boolean): string {
   const wanted = new Set(names.map((name) => name.toLowerCase()));
-  const pieces: Buffer[] = [];
+  let kept = '';
   let end = 0;
-  for (const field of fieldSpans(header.toString('latin1'))) {
+  for (const field of fieldSpans(header)) {
     end = field.end;
-    if (wanted.has(field.name) !== not) pieces.push(header.subarray(field.start, field.end));
+    if (wanted.has(field.name) !== not) kept += header.slice(field.start, field.end);
   }
-  pieces.push(header.subarray(end));
-  return Buffer.concat(pieces);
+  return kept + header.slice(end);
 }
 
 function embeddedMessage(part: Part): Part | null {

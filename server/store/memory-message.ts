@@ -1,6 +1,7 @@
 import type { Uid } from '#shared/base/ids.ts';
 import { keywordBit } from '#server/mail/keyword-table.ts';
 import type { FetchedMessage, FetchWants, MessageContent } from '#server/mail/ports.ts';
+import { headerFieldsOf } from '#server/mime/section.ts';
 import type { KnownMessage } from './match-query.ts';
 import { sizeOf, type MemoryEmail, type MemoryMessage, type MessageState } from './memory-mailbox.ts';
 
@@ -21,8 +22,13 @@ export function fetchedMessage(
     ...(wants.size && { size: sizeOf(message) }),
     ...(wants.envelope && { envelope: email.envelope }),
     ...(wants.bodystructure && { bodystructure: email.bodystructure }),
+    ...(wants.headerFields && { headerFields: headerFieldsOf(headerOf(email), wants.headerFields, false) }),
     ...(wants.content && { content: contentOf(email) }),
   };
+}
+
+function headerOf({ prefix, raw, root }: MemoryEmail): string {
+  return Buffer.concat([prefix, raw.subarray(root.headerStart, root.bodyStart)]).toString('latin1');
 }
 
 export function knownMessage(uid: Uid, message: MemoryMessage, { flags, keywords }: MessageState): KnownMessage {

@@ -39,7 +39,9 @@ export function packedContents(
   packed: readonly PackedContent[],
 ): (place: number) => MessageContent {
   const messages = packed.map((message) => ({ ...message, root: decodeParts(message.parts) }));
-  const unread = messages.filter(({ isInPieces, raw }) => !isInPieces && raw === null);
+  const unread = messages.filter(
+    ({ isInPieces, raw, rawSize }) => !isInPieces && (raw === null || raw.length < rawSize),
+  );
   const headers = new BlobGroups(
     db,
     unread.map(({ hash, root }) => ({ hash, bytes: root.bodyStart })),
@@ -53,7 +55,9 @@ export function packedContents(
     const read = (start: number, end: number): AsyncIterable<Buffer> => {
       const to = Math.min(end, rawSize);
       if (isInPieces) return refusingPieces(readPieces(db, hash, start, to));
-      return raw ? atHand(raw, start, to) : slice(to <= root.bodyStart ? headers : bodies, hash, start, to);
+      return raw && to <= raw.length
+        ? atHand(raw, start, to)
+        : slice(to <= root.bodyStart ? headers : bodies, hash, start, to);
     };
     return { prefix, rawSize, root, read };
   };

@@ -13,8 +13,10 @@ import {
 } from '#server/mail/mailbox-page.ts';
 import type { FetchedMessage, FetchWants, MessageContent } from '#server/mail/ports.ts';
 import type { UidSet } from '#server/mail/uid-set.ts';
+import { headerFieldsOf } from '#server/mime/section.ts';
 import { packedContents } from './pg-content.ts';
 import { noSuchMailbox } from './pg-fault.ts';
+import { fetchFromPacks, packKindsFor } from './pg-fetch-packs.ts';
 import { readPackedRows, type PackedRows } from './pg-packed-rows.ts';
 import { pageColumns, rangesOf, toPage, type PageColumns } from './pg-rows.ts';
 import { readAhead } from './read-ahead.ts';
@@ -22,6 +24,7 @@ import { readAhead } from './read-ahead.ts';
 /** Pages of one statement. */
 const pagesAtOnce = 32;
 
+type Contents = (place: number) => MessageContent;
 type Place = { readonly accountId: AccountId; readonly mailboxId: MailboxId };
 
 /** MailError no-such-mailbox. */
@@ -31,13 +34,25 @@ export async function* fetchMessages(
   uids: UidSet,
   wants: FetchWants,
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
-  const isInPages = Object.entries(wants).every(([want, isWanted]) => !isWanted || want === 'flags') && wants.flags;
   let isEmpty = true;
-  for await (const batch of readAhead(isInPages ? fromPages(db, place, uids) : fromRows(db, place, uids, wants))) {
+  for await (const batch of readAhead(batchesOf(db, place, uids, wants))) {
     isEmpty = false;
     yield batch;
   }
   if (isEmpty) await assertThere(db, place);
+}
+
+function batchesOf(
+  db: Kysely<Database>,
+  place: Place,
+  uids: UidSet,
+  wants: FetchWants,
+): AsyncGenerator<readonly FetchedMessage[], void, void> {
+  const isInPages = Object.entries(wants).every(([want, isWanted]) => !isWanted || want === 'flags') && wants.flags;
+  if (isInPages) return fromPages(db, place, uids);
+  const byRows = (some: UidSet) => fromRows(db, place, some, wants);
+  const kinds = packKindsFor(uids, wants);
+  return kinds === null ? byRows(uids) : fetchFromPacks(db, place, { uids, wants, kinds }, byRows);
 }
 
 async function assertThere(db: Kysely<Database>, { accountId, mailboxId }: Place): Promise<void> {
@@ -92,14 +107,15 @@ async function* fromRows(
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
   for await (const rows of readPackedRows(db, place, uids, wants)) {
     const contents = rows.contents && packedContents(db, rows.contents);
-    yield rows.uids.map((_, i) => messageOf(rows, i, contents));
+    const headers = wants.headerFields && contents && (await headersOf(rows, contents, wants.headerFields));
+    yield rows.uids.map((_, i) => messageOf(rows, i, { contents: wants.content ? contents : undefined, headers }));
   }
 }
 
 function messageOf(
   rows: PackedRows,
   i: number,
-  contents: ((place: number) => MessageContent) | undefined,
+  { contents, headers }: { readonly contents: Contents | undefined; readonly headers: readonly string[] | undefined },
 ): FetchedMessage {
   return {
     uid: rows.uids[i] as Uid,
@@ -109,8 +125,25 @@ function messageOf(
     ...(rows.sizes && { size: rows.sizes[i] ?? 0 }),
     ...(rows.envelopes && { envelope: rows.envelopes[i] ?? '' }),
     ...(rows.bodystructures && { bodystructure: rows.bodystructures[i] ?? '' }),
+    ...(headers && { headerFields: headers[i] ?? '' }),
     ...(contents && { content: contents(i) }),
   };
+}
+
+async function headersOf(
+  { uids }: PackedRows,
+  contents: Contents,
+  fields: readonly string[],
+): Promise<readonly string[]> {
+  const headers: string[] = [];
+  for (const place of uids.keys()) {
+    const content = contents(place);
+    const { headerStart, bodyStart } = content.root;
+    let header = content.prefix.toString('latin1');
+    for await (const chunk of content.read(headerStart, bodyStart)) header += chunk.toString('latin1');
+    headers.push(headerFieldsOf(header, fields, false));
+  }
+  return headers;
 }
 
 /** Hexadecimal digits of a slot's flags, and with its offset from the page's lowest modseq. */

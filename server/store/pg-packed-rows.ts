@@ -15,6 +15,8 @@ const maxBatchRows = 1000;
 const maxBatchBytes = 4 * 1024 * 1024;
 /** Of the bytes of messages that come with a batch where they are few, and so spare a client that waits a round trip. */
 const maxRawBytes = 128 * 1024;
+/** A header that comes with its batch; there are larger ones. */
+const maxHeadBytes = 32 * 1024;
 /** Ranges of one statement; the rest comes with the next. */
 const maxRanges = 1000;
 
@@ -41,7 +43,7 @@ export type PackedContent = {
   readonly hash: BlobHash;
   readonly rawSize: number;
   readonly isInPieces: boolean;
-  /** Null: to be read. */
+  /** From the beginning on, at least the header where that was wanted and is not large. Null: to be read. */
   readonly raw: Buffer | null;
 };
 
@@ -82,11 +84,20 @@ function after(set: UidSet, uid: number): UidSet {
 }
 
 const texts = new Map<number, string>();
-const wantNames = ['flags', 'emailId', 'internalDate', 'size', 'envelope', 'bodystructure', 'content'] as const;
+const wantNames = [
+  'flags',
+  'emailId',
+  'internalDate',
+  'size',
+  'envelope',
+  'bodystructure',
+  'headerFields',
+  'content',
+] as const;
 
-/** The statement for a combination of wants, made once: there are 2^7. */
+/** The statement for a combination of wants, made once: there are 2^8. */
 function textFor(wants: FetchWants): string {
-  const key = wantNames.reduce((bits, name, place) => (wants[name] === true ? bits | (1 << place) : bits), 0);
+  const key = wantNames.reduce((bits, name, place) => (wants[name] ? bits | (1 << place) : bits), 0);
   const known = texts.get(key) ?? makeText(wants);
   texts.set(key, known);
   return known;
@@ -154,7 +165,8 @@ function columnsOf(wants: FetchWants) {
     columns.push('m.size');
     join('x.size::text', 'sizes');
   }
-  const isEmailRead = wants.envelope === true || wants.bodystructure === true || wants.content === true;
+  const isBlobRead = wants.content === true || wants.headerFields !== undefined;
+  const isEmailRead = wants.envelope === true || wants.bodystructure === true || isBlobRead;
   // OFFSET 0: looked up one by one whatever the statistics say, which know nothing of mail that has just come.
   if (isEmailRead) {
     tables.push(', lateral (select * from email where account_id = m.account_id and id = m.email_id offset 0) e');
@@ -167,20 +179,14 @@ function columnsOf(wants: FetchWants) {
     join(`octet_length(x.${want})::text`, `${want}_lengths`);
     aggregates.push(`string_agg(x.${want}, '') as ${want}`);
   }
-  if (wants.content) {
-    names.push('content');
-    tables.push(', lateral (select size, raw from blob where hash = e.blob_hash offset 0) b');
-    columns.push('e.prefix', 'e.parts', 'e.blob_hash', 'b.size as raw_size', 'b.raw');
-    weights.push('octet_length(e.parts)', 'octet_length(e.prefix)');
-    overAll = ', sum(w.raw_size) over () as all_raw';
-    join('octet_length(x.prefix)::text', 'prefix_lengths');
-    aggregates.push(`string_agg(x.prefix, '') as prefix`);
-    join('octet_length(x.parts)::text', 'parts_lengths');
-    aggregates.push(`string_agg(x.parts, '') as parts`);
-    aggregates.push(`string_agg(x.blob_hash, '') as hash`);
-    join('x.raw_size::text', 'raw_sizes');
-    join(`(x.raw is null)::int4::text`, 'in_pieces');
-    aggregates.push(`string_agg(case when x.all_raw <= ${maxRawBytes} then x.raw end, '') as raw`);
+  if (isBlobRead) {
+    const blob = blobColumnsOf(wants);
+    names.push(blob.name);
+    columns.push(...blob.columns);
+    weights.push(...blob.weights);
+    tables.push(blob.table);
+    aggregates.push(...blob.aggregates);
+    overAll = blob.overAll;
   }
   return {
     name: names.map((name) => `-${name}`).join(''),
@@ -188,6 +194,47 @@ function columnsOf(wants: FetchWants) {
     aggregates: aggregates.join(',\n'),
     tables: tables.join(''),
     overAll,
+  };
+}
+
+/** Of whole messages, or of their headers. */
+function blobColumnsOf({ content }: FetchWants) {
+  const columns = ['e.prefix', 'e.parts', 'e.blob_hash', 'b.size as raw_size', 'b.in_pieces'];
+  const weights = ['octet_length(e.parts)', 'octet_length(e.prefix)'];
+  const aggregates = [
+    `string_agg(octet_length(x.prefix)::text, ',') as prefix_lengths`,
+    `string_agg(x.prefix, '') as prefix`,
+    `string_agg(octet_length(x.parts)::text, ',') as parts_lengths`,
+    `string_agg(x.parts, '') as parts`,
+    `string_agg(x.blob_hash, '') as hash`,
+    `string_agg(x.raw_size::text, ',') as raw_sizes`,
+    `string_agg(x.in_pieces::int4::text, ',') as in_pieces`,
+  ];
+  if (content === true) {
+    return {
+      name: 'content',
+      columns: [...columns, 'b.raw'],
+      weights,
+      table: ', lateral (select size, raw, raw is null as in_pieces from blob where hash = e.blob_hash offset 0) b',
+      aggregates: [...aggregates, `string_agg(case when x.all_raw <= ${maxRawBytes} then x.raw end, '') as raw`],
+      overAll: ', sum(w.raw_size) over () as all_raw',
+    };
+  }
+  // How long a header is stands at the beginning of its part table: where it begins, and its bytes.
+  const bytes = `(split_part(substring(e.parts from 2), ',', 1)::int4 + split_part(e.parts, ',', 2)::int4)`;
+  return {
+    name: 'header',
+    columns: [...columns, 'b.head'],
+    weights: [...weights, 'coalesce(octet_length(b.head), 0)'],
+    table: `, lateral (
+      select size, raw is null as in_pieces, case when ${bytes} <= ${maxHeadBytes} then substring(raw for ${bytes}) end as head
+      from blob where hash = e.blob_hash offset 0) b`,
+    aggregates: [
+      ...aggregates,
+      `string_agg(coalesce(octet_length(x.head), -1)::text, ',') as head_lengths`,
+      `string_agg(x.head, '') as raw`,
+    ],
+    overAll: '',
   };
 }
 
@@ -204,7 +251,7 @@ function unpack(row: Row, wants: FetchWants): PackedRows {
     ...(wants.size && { sizes: numbersOf(row['sizes']) }),
     ...(wants.envelope && { envelopes: textsOf(row, 'envelope') }),
     ...(wants.bodystructure && { bodystructures: textsOf(row, 'bodystructure') }),
-    ...(wants.content && { contents: contentsOf(row) }),
+    ...((wants.content === true || wants.headerFields) && { contents: contentsOf(row) }),
   };
 }
 
@@ -235,14 +282,25 @@ function contentsOf(row: Row): readonly PackedContent[] {
   const rawSizes = numbersOf(row['raw_sizes']);
   const inPieces = (row['in_pieces'] as string).split(',').map((digit) => digit === '1');
   const hashes = (row['hash'] as Buffer).toString('hex');
-  const raws = row['raw'] === null ? null : slices(row['raw'] as Buffer, rawSizes);
-  // Messages in pieces are far larger than what comes along.
+  const raws = rawsOf(row, rawSizes);
   return parts.map((part, i) => ({
     prefix: prefixes[i] as Buffer,
     parts: part,
     hash: hashes.slice(i * hashBytes * 2, (i + 1) * hashBytes * 2) as BlobHash,
     rawSize: rawSizes[i] ?? 0,
     isInPieces: inPieces[i] === true,
-    raw: raws && (raws[i] as Buffer),
+    raw: raws?.[i] ?? null,
   }));
+}
+
+/** What came along: of all messages or of none, where whole ones are wanted; messages in pieces are far larger than that. */
+function rawsOf(row: Row, rawSizes: readonly number[]): readonly (Buffer | null)[] | null {
+  if (row['raw'] === null) return null;
+  if (row['head_lengths'] === undefined) return slices(row['raw'] as Buffer, rawSizes);
+  const lengths = numbersOf(row['head_lengths']);
+  const heads = slices(
+    row['raw'] as Buffer,
+    lengths.map((length) => Math.max(0, length)),
+  );
+  return heads.map((head, i) => ((lengths[i] ?? -1) < 0 ? null : head));
 }

@@ -78,6 +78,16 @@ type MailboxPageTable = {
   readonly max_modseq: bigint;
 };
 
+type FetchPackTable = {
+  readonly account_id: AccountId;
+  readonly mailbox_id: MailboxId;
+  readonly kind: string;
+  readonly page: number;
+  readonly present: Buffer;
+  readonly data: Buffer;
+  readonly at: Generated<Date>;
+};
+
 export type ChangeKind = 'added' | 'flags' | 'removed' | 'mailbox-made' | 'mailbox-renamed' | 'mailbox-gone';
 
 type ChangeLogTable = {
@@ -112,7 +122,7 @@ type SearchSegmentTable = {
   readonly bits: Buffer;
 };
 
-/** The tables of 0002-mail.sql and 0004-search-index.sql. int8 columns come as bigint. */
+/** The tables of 0002-mail.sql, 0004-search-index.sql and 0024-fetch-packs.sql. int8 columns come as bigint. */
 export type MailTables = {
   readonly account_state: AccountStateTable;
   readonly mailbox: MailboxTable;
@@ -123,6 +133,7 @@ export type MailTables = {
   readonly email: EmailTable;
   readonly message: MessageTable;
   readonly mailbox_page: MailboxPageTable;
+  readonly fetch_pack: FetchPackTable;
   readonly change_log: ChangeLogTable;
   readonly delivery_batch: DeliveryBatchTable;
   readonly search_state: SearchStateTable;

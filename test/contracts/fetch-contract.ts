@@ -47,6 +47,7 @@ export function fetchContract(under: () => StoreUnderTest): void {
       [{ size: true }, ['size']],
       [{ envelope: true }, ['envelope']],
       [{ bodystructure: true }, ['bodystructure']],
+      [{ headerFields: ['Subject'] }, ['headerFields']],
       [{ content: true }, ['content']],
       [{ size: true, envelope: true, flags: false }, ['envelope', 'size']],
     ];
@@ -75,6 +76,65 @@ export function fetchContract(under: () => StoreUnderTest): void {
     const inner = fetched?.content?.root.children[1]?.children[0];
     const text = fetched?.content && inner && (await bytesOf(fetched.content, inner.bodyStart, inner.end));
     expect(text?.toString()).toBe('inner text');
+  });
+
+  test('fields of the header, those that the delivery put before it too', async () => {
+    const account = await TestAccount.create(under());
+    await using message = await spooled(Buffer.from(multipart, 'latin1'));
+    const prefix = Buffer.from('Return-Path: <a@b>\r\nDelivered-To: ann@example.org\r\n');
+    await account.store.deliver(message, [{ accountId: account.id, mailboxId: null, prefix, flags: 0, keywords: [] }]);
+    const long = `X-Long: ${'y'.repeat(60)}\r\n`.repeat(1000);
+    await account.append(1, { raw: letter().replace('Subject:', `${long}Subject:`) });
+    await account.append(1, { raw: `Subject: large\r\n\r\n${'z'.repeat(1_200_000)}` });
+    await account.append(1, { raw: 'Subject: no body, no empty line' });
+    const fetched = await account.fetch({ headerFields: ['SUBJECT', 'delivered-to'] });
+    expect(fetched.map(({ headerFields }) => headerFields)).toEqual([
+      'Delivered-To: ann@example.org\r\nSubject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?= and raw \xe4\r\n\r\n',
+      'Subject: hello\r\n\r\n',
+      'Subject: large\r\n\r\n',
+      'Subject: no body, no empty line',
+    ]);
+    expect((await account.fetch({ headerFields: ['nothing'] })).map(({ headerFields }) => headerFields)).toEqual([
+      '\r\n',
+      '\r\n',
+      '\r\n',
+      '',
+    ]);
+  });
+
+  test('of many messages again and again what they are one by one', async () => {
+    const account = await TestAccount.create(under());
+    const wants = {
+      flags: true,
+      internalDate: true,
+      size: true,
+      envelope: true,
+      bodystructure: true,
+      headerFields: ['From', 'Subject', 'X-Nul'],
+    };
+    for (let n = 0; n < 7; n++) {
+      const raw = letter(`caf\xe9 ${n}`).replace('To:', `X-Nul: \0${n}\r\nTo:`);
+      await account.append(100, { raw, internalDate: new Date(1_700_000_000_000 + n * 86_400_000) });
+    }
+    const check = async (): Promise<void> => {
+      const uids = await account.uids();
+      for (const only of [{ envelope: true }, wants, { headerFields: ['subject', 'from', 'x-nul'] }, wants]) {
+        const fetched = await account.fetch(only);
+        expect(fetched.map(({ uid }) => uid)).toEqual(uids);
+        for (let i = 0; i < uids.length; i += 37) {
+          expect([fetched[i]]).toEqual(await account.fetch(only, uidSetOf([uids[i] ?? 0])));
+        }
+      }
+    };
+    await check();
+    await account.change(uidSet([[250, 260]]), { flags: flagBits.deleted, keywords: ['Work'] });
+    await check();
+    await account.store.expunge(account.id, account.inboxId, uidSet([[255, 258]]));
+    await account.append(300, { raw: letter('later') });
+    await check();
+    expect(await account.fetch({ size: true, envelope: true }, uidSet([[254, 800]]))).toEqual(
+      (await account.fetch({ envelope: true, size: true })).filter(({ uid }) => uid >= 254 && uid <= 800),
+    );
   });
 
   test('flags are those of the pages', async () => {

@@ -25,8 +25,9 @@ export async function fetchCommand(session: ImapSession, command: CommandOf<'FET
   if (uids.length === 0) return ok('FETCH completed');
   const marksSeen = !view.isReadOnly && command.items.some(setsSeen);
   const items = itemsOf(command);
-  const wants = wantsOf(items, marksSeen);
-  const hasBodies = items.some(isBodyItem);
+  const fields = marksSeen || view.countIn(uids) === 1 ? null : fieldsOf(items);
+  const wants = wantsOf(items, { marksSeen, fields });
+  const hasBodies = fields === null && items.some(isBodyItem);
   const turns = new Turns(session.services.clock);
   let answered = 0;
   if (session.isStale) session.fetchAhead.drop();
@@ -46,7 +47,18 @@ function itemsOf({ byUid, items }: CommandOf<'FETCH'>): readonly FetchItem[] {
   return byUid && !items.some(({ kind }) => kind === 'UID') ? [{ kind: 'UID' }, ...items] : items;
 }
 
-function wantsOf(items: readonly FetchItem[], marksSeen: boolean): FetchWants {
+/** The header fields that are wanted of many messages, and nothing else of their bytes; else null. */
+function fieldsOf(items: readonly FetchItem[]): readonly string[] | null {
+  const [item, another] = items.filter(isBodyItem);
+  if (another !== undefined || item?.kind !== 'BODY[]' || item.partial !== null) return null;
+  const { path, text } = item.section;
+  return path.length === 0 && text?.kind === 'HEADER.FIELDS' ? text.fields : null;
+}
+
+function wantsOf(
+  items: readonly FetchItem[],
+  { marksSeen, fields }: { readonly marksSeen: boolean; readonly fields: readonly string[] | null },
+): FetchWants {
   const kinds = new Set(items.map(({ kind }) => kind));
   return {
     ...((marksSeen || kinds.has('FLAGS')) && { flags: true }),
@@ -54,7 +66,8 @@ function wantsOf(items: readonly FetchItem[], marksSeen: boolean): FetchWants {
     ...(kinds.has('RFC822.SIZE') && { size: true }),
     ...(kinds.has('ENVELOPE') && { envelope: true }),
     ...((kinds.has('BODYSTRUCTURE') || kinds.has('BODY')) && { bodystructure: true }),
-    ...(items.some(isBodyItem) && { content: true }),
+    ...(fields !== null && { headerFields: fields }),
+    ...(fields === null && items.some(isBodyItem) && { content: true }),
   };
 }
 
@@ -110,7 +123,8 @@ async function writeLines(
     lines += fetchBegin(seq);
     let separator = '';
     for (const item of items) {
-      if (!isBodyItem(item)) lines += separator + attribute(session, message, item, null);
+      lines += separator;
+      lines += isBodyItem(item) ? headerAttribute(message, item) : attribute(session, message, item, null);
       separator = ' ';
     }
     lines += fetchEnd;
@@ -195,6 +209,11 @@ function attribute(
     default:
       return unreachable(item);
   }
+}
+
+function headerAttribute({ headerFields }: FetchedMessage, item: BodyItem): string {
+  const fields = wanted(headerFields);
+  return `${formatFetchItemName(item)} ${literalBegin(fields.length)}${fields}`;
 }
 
 /** Of messages without keywords: few, and asked for again and again. */
