@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import type { SMTPServerDataStream } from 'smtp-server';
 
@@ -33,7 +34,12 @@ export class DataStream extends SMTPStream {
     this.#atLineStart = true;
     this.#afterCr = false;
     this.#held = null;
-    return super.startDataMode(maxBytes);
+    this._dataMode = true;
+    this._maxBytes = Number(maxBytes) || Infinity;
+    this.dataBytes = 0;
+    this._atDataStart = true;
+    this._dataStream = new MessageBytes() as unknown as SMTPServerDataStream;
+    return this._dataStream;
   }
 
   /** A command that a peer didn't end before it left is none. */
@@ -100,6 +106,36 @@ export class DataStream extends SMTPStream {
     };
     reader.on('drain', goOn);
     reader.on('close', goOn);
+  }
+}
+
+/** All that is used of the PassThrough that the library makes for each message, which has a second buffer for nothing. */
+class MessageBytes extends Readable {
+  byteLength = 0;
+  sizeExceeded = false;
+  writableEnded = false;
+  #isBehind = false;
+
+  get writable(): boolean {
+    return !this.writableEnded && !this.destroyed;
+  }
+
+  /** False: wait for `drain`. */
+  write(bytes: Buffer): boolean {
+    this.#isBehind = !this.push(bytes);
+    return !this.#isBehind;
+  }
+
+  end(bytes?: Buffer): void {
+    this.writableEnded = true;
+    if (bytes !== undefined) this.push(bytes);
+    this.push(null);
+  }
+
+  override _read(): void {
+    if (!this.#isBehind) return;
+    this.#isBehind = false;
+    this.emit('drain');
   }
 }
 

@@ -25,8 +25,6 @@ export function trafficOf(session: object): Traffic {
 }
 
 const recipientCommand = /^RCPT TO:<([^<>\r\n]+)>/gim;
-/** Bytes of "RCPT TO:<a@b>" with its CRLF. */
-const shortestRecipient = 15;
 const startsWithStatus = /^[245]\.\d{1,3}\.\d{1,3} /;
 
 export class SmtpConnection extends SMTPConnection {
@@ -270,7 +268,7 @@ export class SmtpConnection extends SMTPConnection {
 
   /** Of recipients that come together none waits for the look-up of the one before it. */
   #lookAhead(input: Buffer): void {
-    if (input.length < 2 * shortestRecipient || !this.hostNameAppearsAs || this.#isDraining) return;
+    if (!hasTwoRecipients(input) || !this.hostNameAppearsAs || this.#isDraining) return;
     if (!this._server.options.authOptional && !this.session.user) return;
     const addresses = input
       .toString()
@@ -306,6 +304,12 @@ export class SmtpConnection extends SMTPConnection {
     if (this._closing || this._handlerPending || this._dataStream) return;
     this.#reply(replies.stopping);
   }
+}
+
+/** As every client writes it; who writes it otherwise has each looked up by itself. */
+function hasTwoRecipients(input: Buffer): boolean {
+  const first = input.indexOf('RCPT TO:', 0, 'latin1');
+  return first >= 0 && input.includes('RCPT TO:', first + 1, 'latin1');
 }
 
 /** Half-open is for sessions: who ends its side before the handshake is done has left, and would hold its place. */

@@ -7,7 +7,7 @@ import { findOutcome } from './batch-outcome.ts';
 import { int8Array } from './binary-array.ts';
 import { KeptConnection } from './kept-connection.ts';
 import { encodeBatch, storeBatchStatement, type BatchAnswer, type BatchJob } from './pg-batch.ts';
-import { encodePlainBatch, storePlainBatchStatement } from './pg-plain-batch.ts';
+import { plainBatch } from './pg-plain-batch.ts';
 
 /** Longer than the server's own statement_timeout: then the connection is dead. */
 const answerTimeoutMs = 90_000;
@@ -75,11 +75,11 @@ export class BatchWriter implements AsyncDisposable {
     run: (client: pg.Client, statement: pg.QueryConfig) => Promise<BatchAnswer>,
   ): Promise<BatchAnswer> {
     const id = randomUUID();
-    const plain = encodePlainBatch(id, jobs);
+    const plain = plainBatch(id, jobs);
     const client = await this.#connection.get();
     try {
       try {
-        if (plain !== null) return await run(client, { ...storePlainBatchStatement, values: [...plain] });
+        if (plain !== null) return await run(client, plain);
       } catch (error) {
         if (!isNotPlain(error)) throw error;
       }

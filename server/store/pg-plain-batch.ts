@@ -1,4 +1,5 @@
-/** Batches of new mail and nothing else, for the short form of store_batch (0019-receive-batches.sql). */
+/** Batches of new mail and nothing else, for the short forms of store_batch (0005-receive-speed.sql, 0019-receive-batches.sql). */
+import type pg from 'pg';
 import type { AccountId, MailboxId } from '#shared/base/ids.ts';
 import { flagBits } from '#server/mail/flags.ts';
 import { boolArray, byteaArray, int4Array, int8Array } from './binary-array.ts';
@@ -9,16 +10,41 @@ const generalParameters =
   '$9::timestamptz[], $10::text[], $11::int4[], $12::int4[], $13::int4[], $14::int8[], $15::int8[], $16::bytea[], ' +
   '$17::int4[], $18::text[], $19::timestamptz[], $20::bool[]';
 
+const plainParameters =
+  `${generalParameters}, $21::int8[], $22::int8[], $23::int4[], $24::int4[], $25::int8[], ` +
+  '$26::bytea[], $27::int4[], $28::int4[]';
+
+/** A few simple statements for each mailbox. */
+export const storeSmallBatchStatement = {
+  name: 'store-batch-small',
+  text: `select store_batch(${plainParameters}) as result`,
+};
+
+/** One statement for each table, however many mailboxes. */
 export const storePlainBatchStatement = {
   name: 'store-batch-plain',
-  text:
-    `select store_batch(${generalParameters}, $21::int8[], $22::int8[], $23::int4[], $24::int4[], $25::int8[], ` +
-    '$26::bytea[], $27::int4[], $28::int4[], $29::bool[]) as result',
+  text: `select store_batch(${plainParameters}, $29::bool[]) as result`,
 };
+
+/** With more mailboxes one statement for all of them costs less than some for each. */
+const maxSmallBoxes = 4;
+
+/** The form that costs least; null: the general one. */
+export function plainBatch(id: string, jobs: readonly BatchJob[]): pg.QueryConfig | null {
+  const values = encodePlainBatch(id, jobs);
+  if (values === null) return null;
+  const accounts = new Set(jobs.flatMap(({ items }) => items.map(({ accountId }) => accountId)));
+  const isSmall =
+    accounts.size <= maxSmallBoxes &&
+    jobs.every(({ refusesOverQuota, isUploaded }) => !refusesOverQuota && !isUploaded);
+  return isSmall
+    ? { ...storeSmallBatchStatement, values: values.slice(0, -1) }
+    : { ...storePlainBatchStatement, values: [...values] };
+}
 
 type Box = { readonly mailboxId: MailboxId | null; readonly items: BatchItem[]; isChecked: boolean; place: number };
 
-/** Null: something in the jobs needs the general form. */
+/** For `storePlainBatchStatement`. Null: something in the jobs needs the general form. */
 export function encodePlainBatch(id: string, jobs: readonly BatchJob[]): readonly unknown[] | null {
   const boxes = new Map<AccountId, Box>();
   const places: { readonly box: Box; readonly offset: number }[] = [];

@@ -3,6 +3,7 @@
  * query, and while one is under way the next are collected: a round trip costs more than a look-up. Nothing is kept
  * beyond the answer, but what `expect` read ahead.
  */
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import { isConnectionLoss } from '#shared/db/pg-error.ts';
@@ -16,6 +17,8 @@ import type { AccountRow, FactRow, RecipientFacts } from './pg-recipient-facts.t
 type Asked = { readonly address: MailAddress; readonly settle: PromiseWithResolvers<RecipientFacts> };
 
 const maxBatch = 500;
+/** From the beginning of a query to that of the next: while many ask, more of them share one. */
+const paceMs = 2;
 /** For so long what was read ahead may wait for its command; then it is read anew. */
 const aheadMs = 1000;
 const maxAhead = 5000;
@@ -37,6 +40,7 @@ export class RecipientReader implements AsyncDisposable {
   /** Those that the next query asks for, by address. */
   #waiting = new Map<string, Asked>();
   #isRunning = false;
+  #beganAt = -Infinity;
   readonly #ahead = new Map<string, { readonly at: number; readonly facts: Promise<RecipientFacts> }>();
 
   constructor(database: PostgresDatabase) {
@@ -83,8 +87,7 @@ export class RecipientReader implements AsyncDisposable {
     this.#waiting.set(key, { address, settle });
     if (!this.#isRunning) {
       this.#isRunning = true;
-      // What is asked in the same turn of the event loop goes together.
-      setImmediate(() => void this.#run());
+      void this.#run();
     }
     return settle.promise;
   }
@@ -92,12 +95,20 @@ export class RecipientReader implements AsyncDisposable {
   /** Never rejects. */
   async #run(): Promise<void> {
     while (this.#waiting.size > 0) {
+      await this.#gather();
       const asked = [...this.#waiting.values()].slice(0, maxBatch);
       if (asked.length === this.#waiting.size) this.#waiting = new Map();
       else for (const { address } of asked) this.#waiting.delete(keyOf(address));
       await this.#answer(asked);
     }
     this.#isRunning = false;
+  }
+
+  /** What is asked in the same turn of the event loop goes together, and where one query follows another, a little more. */
+  async #gather(): Promise<void> {
+    const since = performance.now() - this.#beganAt;
+    await (since < paceMs ? sleep(paceMs - since) : nextTurn());
+    this.#beganAt = performance.now();
   }
 
   async #answer(asked: readonly Asked[]): Promise<void> {

@@ -99,7 +99,7 @@ async function readEmails(db: Kysely<Database>, accountId: AccountId, after: num
     from email e, lateral (
       select size, raw is null as is_in_pieces, case when size <= ${smallBytes} then raw end as raw
       from blob where hash = e.blob_hash offset 0) b
-    where e.account_id = ${BigInt(accountId)} and e.id > ${Number(after)}
+    where e.account_id = ${BigInt(accountId)} and e.id > ${after}
     order by e.id limit ${emailsPerRead}) to stdout (format binary)`)}`.execute(db);
   return rows.map(([id, prefix, parts, hash, size, isInPieces, raw]) => ({
     id: Number(id?.readBigInt64BE()),
