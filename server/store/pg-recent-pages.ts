@@ -77,7 +77,11 @@ export class RecentPages {
       unseen: source.unseen + (writes.mailboxes[0]?.unseen ?? 0),
     };
     const modSeq = (before.modSeq + 1) as ModSeq;
-    this.#recent.set(accountId, { before: { ...before, modSeq, source: after, target: after, pages: [] }, pages, since });
+    this.#recent.set(accountId, {
+      before: { ...before, modSeq, source: after, target: after, pages: [] },
+      pages,
+      since,
+    });
     this.#pagesInAll += pages.size;
     for (const oldest of this.#recent.keys()) {
       if (this.#recent.size <= maxAccounts && this.#pagesInAll <= maxPagesInAll) break;

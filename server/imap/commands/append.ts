@@ -56,11 +56,7 @@ export async function appendCommand(
 }
 
 /** The mailbox that the message may come into; where it may not, the message is let go of. */
-async function admit(
-  session: ImapSession,
-  command: CommandOf<'APPEND'>,
-  literal: AnnouncedLiteral,
-): Promise<Mailbox> {
+async function admit(session: ImapSession, command: CommandOf<'APPEND'>, literal: AnnouncedLiteral): Promise<Mailbox> {
   try {
     // Both are asked at once; where both refuse, the mailbox is the reason that helps (TRYCREATE).
     const room = mayAppend(session, literal.bytes);
