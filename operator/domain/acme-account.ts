@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { AcmeClient } from '#operator/acme/acme-client.ts';
-import type { AcmeProblem } from '#operator/acme/acme-problem.ts';
+import { AcmeProblem, AcmeUnreachable } from '#operator/acme/acme-problem.ts';
 import { newPrivateKey, readAccountKey, type AccountKey, type ExternalBinding } from '#operator/acme/jws.ts';
 import type { MailServer } from '#operator/api/mail-server.ts';
 import { managedLabel, type ResourceCaches } from '#operator/foundation/resource-caches.ts';
@@ -20,22 +20,25 @@ export type AcmeAccount = {
   readonly client: AcmeClient;
   /** Of its key (RFC 8555 section 8.1). */
   readonly thumbprint: string;
+  /** Of all that it is made of: another one is worth another attempt. */
+  readonly fingerprint: string;
+  /** Throws when the authority did not answer somebody else a moment ago: not everybody waits for it in turn. */
+  readonly assertThere: () => void;
   /** Throws what the authority said to somebody else a moment ago, when that was to leave it alone. */
   readonly assertFree: () => void;
-  /** Hears of what the authority refused. */
-  readonly hear: (problem: AcmeProblem) => void;
+  /** Hears of what went wrong. */
+  readonly hear: (error: unknown) => void;
 };
 
-type Open = { readonly account: AcmeAccount; readonly fingerprint: string };
-
 /** One limit of an authority may be for all of the account: others wait this long before they find out too. */
-const pauseMs = 60_000;
+const limitMs = 60_000;
+const awayMs = 15_000;
 
 export class AcmeAccounts implements Disposable {
   readonly #client: KubeClient;
   readonly #caches: Pick<ResourceCaches, 'managedSecrets'>;
   /** By UID of the MailServer. */
-  readonly #open = new Map<string, Open>();
+  readonly #open = new Map<string, AcmeAccount>();
 
   constructor({ client, resources }: { readonly client: KubeClient; readonly resources: ResourceCaches }) {
     this.#client = client;
@@ -43,7 +46,7 @@ export class AcmeAccounts implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { account } of this.#open.values()) account.client[Symbol.dispose]();
+    for (const { client } of this.#open.values()) client[Symbol.dispose]();
     this.#open.clear();
   }
 
@@ -60,10 +63,10 @@ export class AcmeAccounts implements Disposable {
     }
     const fingerprint = digest([settings, pem, binding?.hmacKey.toString('base64')]);
     const known = this.#open.get(server.metadata.uid);
-    if (known?.fingerprint === fingerprint) return known.account;
-    known?.account.client[Symbol.dispose]();
-    const account = openAccount(settings, key, binding);
-    this.#open.set(server.metadata.uid, { account, fingerprint });
+    if (known?.fingerprint === fingerprint) return known;
+    known?.client[Symbol.dispose]();
+    const account = openAccount(settings, { key, binding, fingerprint });
+    this.#open.set(server.metadata.uid, account);
     return account;
   }
 
@@ -132,25 +135,53 @@ export function wishOf(settings: AcmeSettings, hosts: readonly string[]): string
   return digest([...accountOf(settings), ...hosts]);
 }
 
+/** The same with everything that an attempt may fail for. */
+export function attemptOf({ fingerprint }: AcmeAccount, hosts: readonly string[]): string {
+  return digest([fingerprint, ...hosts]);
+}
+
 function accountOf({ directoryUrl, externalAccountBinding }: AcmeSettings): readonly string[] {
   return [directoryUrl, externalAccountBinding?.keyId ?? ''];
 }
 
-function openAccount(settings: AcmeSettings, key: AccountKey, binding: ExternalBinding | null): AcmeAccount {
+type Credentials = {
+  readonly key: AccountKey;
+  readonly binding: ExternalBinding | null;
+  readonly fingerprint: string;
+};
+
+function openAccount(settings: AcmeSettings, { key, binding, fingerprint }: Credentials): AcmeAccount {
   const { directoryUrl, contacts = [], caBundle = null } = settings;
-  const client = new AcmeClient({ directoryUrl, contacts, caBundle, key, binding });
-  let pause: { readonly problem: AcmeProblem; readonly untilMs: number } | null = null;
+  const limit = new Pause();
+  const away = new Pause();
   return {
-    client,
+    client: new AcmeClient({ directoryUrl, contacts, caBundle, key, binding }),
     thumbprint: key.thumbprint,
-    assertFree: () => {
-      if (pause !== null && performance.now() < pause.untilMs) throw pause.problem;
-    },
-    hear: (problem) => {
-      if (problem.type !== 'rateLimited' && problem.step !== 'account') return;
-      pause = { problem, untilMs: performance.now() + pauseMs };
+    fingerprint,
+    assertThere: () => away.assertOver(),
+    assertFree: () => limit.assertOver(),
+    hear: (error) => {
+      if (error instanceof AcmeUnreachable) away.begin(error, awayMs);
+      else if (error instanceof AcmeProblem && (error.type === 'rateLimited' || error.step === 'account'))
+        limit.begin(error, limitMs);
     },
   };
+}
+
+/** For a while the same error is everybody's. It does not begin anew with those who only hear of it. */
+class Pause {
+  #error: Error | null = null;
+  #untilMs = 0;
+
+  begin(error: Error, forMs: number): void {
+    if (error === this.#error && performance.now() < this.#untilMs) return;
+    this.#error = error;
+    this.#untilMs = performance.now() + forMs;
+  }
+
+  assertOver(): void {
+    if (this.#error !== null && performance.now() < this.#untilMs) throw this.#error;
+  }
 }
 
 /** Ours, also from before the MailServer was made anew under its name. */

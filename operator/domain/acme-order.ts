@@ -20,7 +20,8 @@ export type OrderStep = {
   /** A transaction of the one operator that leads. */
   readonly write: <T>(work: (tx: Kysely<Database>) => Promise<T>) => Promise<T>;
   readonly owner: string;
-  readonly wish: string;
+  /** As attemptOf has it: of another one's order nothing is taken. */
+  readonly attempt: string;
   readonly hosts: readonly [string, ...string[]];
   readonly stored: StoredOrder | null;
   /** RFC 9773 section 5; null: nothing is replaced. */
@@ -34,8 +35,9 @@ export type OrderProgress =
 
 /** Rejects with AcmeProblem or AcmeUnreachable. */
 export async function stepOrder(step: OrderStep): Promise<OrderProgress> {
-  const { account, stored, wish, hosts } = step;
-  const isUnderWay = stored?.order && stored.wish === wish;
+  const { account, stored, attempt, hosts } = step;
+  account.assertThere();
+  const isUnderWay = stored?.order && stored.attempt === attempt;
   const { order, privateKey } = isUnderWay
     ? { order: await account.client.order(stored.order.url), privateKey: stored.order.privateKey }
     : await begin(step);
@@ -56,11 +58,11 @@ export async function stepOrder(step: OrderStep): Promise<OrderProgress> {
 }
 
 async function begin(step: OrderStep): Promise<{ readonly order: Order; readonly privateKey: string }> {
-  const { account, keyring, write, owner, wish, hosts, replaces } = step;
+  const { account, keyring, write, owner, attempt, hosts, replaces } = step;
   account.assertFree();
   const order = await newOrder(account, hosts, replaces);
   const privateKey = newPrivateKey();
-  await write((tx) => putOrder(tx, keyring, owner, { wish, url: order.url, privateKey }));
+  await write((tx) => putOrder(tx, keyring, owner, { attempt, url: order.url, privateKey }));
   return { order, privateKey };
 }
 

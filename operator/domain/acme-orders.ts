@@ -6,7 +6,8 @@ import { putChallenges } from '#shared/directory/acme-challenges.ts';
 import type { Keyring } from '#shared/directory/keyring.ts';
 
 export type StoredOrder = {
-  readonly wish: string;
+  /** What is wanted, and with which account: another one begins anew. */
+  readonly attempt: string;
   /** The one under way; null: none, or its key can't be opened. */
   readonly order: { readonly url: string; readonly privateKey: string } | null;
   readonly failedAttempts: number;
@@ -23,7 +24,7 @@ export async function readOrder(db: Kysely<Database>, keyring: Keyring, owner: s
   if (row === undefined) return null;
   const { order_url: url, private_key: bytes, seal_key_id: keyId } = row;
   return {
-    wish: row.wish,
+    attempt: row.wish,
     order: url !== null && bytes !== null && keyId !== null ? opened(keyring, owner, { url, keyId, bytes }) : null,
     failedAttempts: row.failed_attempts,
     nextAttempt: row.next_attempt_at,
@@ -34,15 +35,15 @@ export async function readOrder(db: Kysely<Database>, keyring: Keyring, owner: s
   };
 }
 
-/** An order that began, of this wish. Failures in a row go on being counted as long as the wish is the same. */
+/** An order that began. Failures in a row go on being counted as long as the attempt is the same. */
 export async function putOrder(
   tx: Kysely<Database>,
   keyring: Keyring,
   owner: string,
-  { wish, url, privateKey }: { readonly wish: string; readonly url: string; readonly privateKey: string },
+  { attempt, url, privateKey }: { readonly attempt: string; readonly url: string; readonly privateKey: string },
 ): Promise<void> {
   const sealed = keyring.seal(Buffer.from(privateKey), sealContext(owner));
-  const order = { wish, order_url: url, private_key: sealed.bytes, seal_key_id: sealed.keyId };
+  const order = { wish: attempt, order_url: url, private_key: sealed.bytes, seal_key_id: sealed.keyId };
   await tx
     .insertInto('acme_order')
     .values({ owner, ...order })
@@ -58,7 +59,7 @@ export async function putOrder(
 }
 
 export type FailedAttempt = {
-  readonly wish: string;
+  readonly attempt: string;
   /** The order is over: another one begins with the next attempt. */
   readonly isOver: boolean;
   readonly failedAttempts: number;
@@ -67,9 +68,9 @@ export type FailedAttempt = {
 };
 
 export async function putFailure(tx: Kysely<Database>, owner: string, failure: FailedAttempt): Promise<void> {
-  const { wish, isOver, failedAttempts, nextAttempt, problem } = failure;
+  const { attempt, isOver, failedAttempts, nextAttempt, problem } = failure;
   const facts = {
-    wish,
+    wish: attempt,
     failed_attempts: failedAttempts,
     next_attempt_at: nextAttempt,
     problem: JSON.stringify(problem),

@@ -37,6 +37,7 @@ test.each([
   ['externalAccountRequired', 'account', 'ACMEAccountRefused', /externalAccountBinding/],
   ['unauthorized', 'account', 'ACMEAccountRefused', /delete the Secret/],
   ['unauthorized', 'challenge', 'ACMEChallengeFailed', /port 80/],
+  ['unauthorized', 'order', 'ACMEOrderRefused', /^unauthorized: so it is$/],
   ['caa', 'challenge', 'ACMEChallengeFailed', /CAA/],
   ['rejectedIdentifier', 'order', 'ACMEOrderRefused', /another name/],
   ['badCSR', 'order', 'ACMEOrderRefused', /^badCSR: so it is$/],

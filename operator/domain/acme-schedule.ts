@@ -100,5 +100,6 @@ function adviceOf({ type, step, instance }: AcmeProblem, reason: Reason): string
   if (step === 'account' && type === 'unauthorized') {
     return 'delete the Secret with the account’s key, and another account is made';
   }
-  return advices[type] ?? null;
+  const advice = advices[type] ?? null;
+  return advice === reach && step !== 'challenge' ? null : advice;
 }

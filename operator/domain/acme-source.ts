@@ -3,13 +3,14 @@ import { X509Certificate } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import type { Database } from '#shared/db/schema.ts';
 import type { CertificateMaterial } from '#shared/directory/certificates.ts';
+import type { RenewalWindow } from '#operator/acme/acme-client.ts';
 import { AcmeProblem } from '#operator/acme/acme-problem.ts';
 import { certificateId } from '#operator/acme/certificate-request.ts';
 import type { MailDomain } from '#operator/api/mail-domain.ts';
 import type { MailServer } from '#operator/api/mail-server.ts';
 import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
 import type { ConditionReport } from '#operator/status/condition.ts';
-import { wishOf, type AcmeAccount, type AcmeAccounts } from './acme-account.ts';
+import { attemptOf, wishOf, type AcmeAccount, type AcmeAccounts } from './acme-account.ts';
 import { stepOrder, type OrderStep } from './acme-order.ts';
 import { putFailure, putIssued, putRenewal, readOrder, type StoredOrder } from './acme-orders.ts';
 import { judgeFailure, momentWithin, pollMs, renewalTime } from './acme-schedule.ts';
@@ -97,13 +98,14 @@ async function renewed(
   const { clock, keyring, logger } = foundation;
   const { owner, hosts } = subject;
   const { account, current, stored, wish } = situation;
-  const waiting = stillWaiting(stored, wish, clock.now());
+  const attempt = attemptOf(account, hosts);
+  const waiting = stillWaiting(stored, attempt, clock.now());
   if (waiting) return failed(options, subject, { current, ...waiting });
   const replaces = current?.wish === wish ? certificateId(current.certificate.material.certificate) : null;
   try {
-    const progress = await stepOrder({ account, keyring, write, owner, wish, hosts, stored, replaces });
+    const progress = await stepOrder({ account, keyring, write, owner, attempt, hosts, stored, replaces });
     if (progress.kind === 'waiting') {
-      const isSame = stored?.order && stored.wish === wish;
+      const isSame = stored?.order && stored.attempt === attempt;
       const ageMs = isSame ? clock.now().getTime() - stored.since.getTime() : 0;
       const condition = report('False', 'Issuing', progress.message);
       return {
@@ -121,26 +123,26 @@ async function renewed(
     const renewal = renewalTime(spanOf(issued), null);
     return await kept(options, subject, { current: { certificate: issued, wish }, wish, renewal });
   } catch (error) {
-    return fail(options, subject, situation, error);
+    return fail(options, subject, { ...situation, attempt }, error);
   }
 }
 
 async function fail(
   options: AcmeSourceOptions,
   subject: CertificateSubject,
-  { account, current, stored, wish }: Situation,
+  { account, current, stored, attempt }: Situation & { readonly attempt: string },
   error: unknown,
 ): Promise<Obtained> {
   const { clock, logger } = options.foundation;
   const { owner } = subject;
-  const before = stored?.wish === wish ? stored.failedAttempts : 0;
+  const before = stored?.attempt === attempt ? stored.failedAttempts : 0;
   const failure = judgeFailure(error, before);
   if (failure === null) throw error;
-  if (error instanceof AcmeProblem) account.hear(error);
+  account.hear(error);
   const { problem, isOver, waitMs } = failure;
   const nextAttempt = new Date(clock.now().getTime() + waitMs);
   const failedAttempts = before + 1;
-  await options.write((tx) => putFailure(tx, owner, { wish, isOver, failedAttempts, nextAttempt, problem }));
+  await options.write((tx) => putFailure(tx, owner, { attempt, isOver, failedAttempts, nextAttempt, problem }));
   logger.warn({ event: 'acme.failed', owner, reason: problem.reason, err: error }, 'no certificate was had by ACME');
   return failed(options, subject, { current, problem, failedAttempts, nextAttempt });
 }
@@ -150,11 +152,11 @@ type Waiting = Pick<StoredOrder, 'failedAttempts'> & {
   readonly nextAttempt: Date;
 };
 
-/** Null: the authority may be asked. A new wish waits for nothing but the authority's own limit. */
-function stillWaiting(stored: StoredOrder | null, wish: string, now: Date): Waiting | null {
+/** Null: the authority may be asked. A new attempt waits for nothing but the authority's own limit. */
+function stillWaiting(stored: StoredOrder | null, attempt: string, now: Date): Waiting | null {
   if (!stored?.nextAttempt || !stored.problem || stored.nextAttempt <= now) return null;
   const { problem, nextAttempt, failedAttempts } = stored;
-  return stored.wish === wish || problem.isLimit ? { problem, nextAttempt, failedAttempts } : null;
+  return stored.attempt === attempt || problem.isLimit ? { problem, nextAttempt, failedAttempts } : null;
 }
 
 function failed(
@@ -208,7 +210,8 @@ async function renewalOf(
   const window =
     id === null
       ? null
-      : await account.client.renewalWindow(id).catch((err: unknown) => {
+      : await askWindow(account, id).catch((err: unknown) => {
+          account.hear(err);
           logger.debug({ event: 'acme.renewal', owner, err }, 'the authority did not say when it would like a renewal');
           return null;
         });
@@ -216,6 +219,11 @@ async function renewalOf(
   const pauseMs = Math.min(lookMs.most, Math.max(lookMs.least, window?.retryAfterMs ?? lookMs.usual));
   await write((tx) => putRenewal(tx, owner, { at: wanted, lookAt: new Date(now.getTime() + pauseMs) }));
   return renewalTime(spanOf(certificate), wanted);
+}
+
+async function askWindow(account: AcmeAccount, id: string): Promise<RenewalWindow | null> {
+  account.assertThere();
+  return account.client.renewalWindow(id);
 }
 
 function spanOf({ material, notAfter }: CheckedCertificate): { readonly from: Date; readonly to: Date } {

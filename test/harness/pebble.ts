@@ -22,10 +22,10 @@ export function pebbleProgram(): string | null {
   return existsSync(file) ? file : null;
 }
 
-/** For `describe.skipIf`; where CI requires the API server's tests (TEST_REQUIRE_KUBE) it is an error. */
+/** For `describe.skipIf`; the test command says so in one line. With TEST_REQUIRE_PEBBLE set it is an error. */
 export function lacksPebble(): boolean {
   if (pebbleProgram() !== null) return false;
-  if (process.env['TEST_REQUIRE_KUBE']) throw new Error(missingPebbleMessage);
+  if (process.env['TEST_REQUIRE_PEBBLE']) throw new Error(missingPebbleMessage);
   return true;
 }
 

@@ -166,9 +166,20 @@ describe.skipIf(lacksKube() || lacksPebble())('certificates by ACME', () => {
   test('nothing is asked before the key of the external binding is there; then clients see the certificate', async () => {
     await expect.poll(says('MailServer', 'default'), soon).toBe('False ACMEBindingInvalid');
     expect(orders()).toBe(0);
-    await cluster.apply(
-      JSON.stringify({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'binding' }, stringData: { hmacKey } }),
-    );
+    const bindWith = (key: string) =>
+      cluster.apply(
+        JSON.stringify({
+          apiVersion: 'v1',
+          kind: 'Secret',
+          metadata: { name: 'binding' },
+          stringData: { hmacKey: key },
+        }),
+      );
+    await bindWith(Buffer.from('somebody else’s').toString('base64url'));
+    await expect.poll(says('MailServer', 'default'), soon).toBe('False ACMEAccountRefused');
+    expect(orders()).toBe(0);
+    // What is corrected is tried at once, though the next attempt was minutes away.
+    await bindWith(hmacKey);
     await expect.poll(says('MailServer', 'default'), soon).toBe('True Issued');
     await expect.poll(async () => (await seen('mx.server.test')).issuer, soon).toMatch(/Pebble/);
     expect((await seen('')).serial).toBe(await serialIn('default-server-acme'));
