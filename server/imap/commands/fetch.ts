@@ -29,13 +29,14 @@ export async function fetchCommand(session: ImapSession, command: CommandOf<'FET
   const wants = wantsOf(items, { marksSeen, fields });
   const hasBodies = fields === null && items.some(isBodyItem);
   const turns = new Turns(session.services.clock);
+  const names = new Map(items.filter(isBodyItem).map((item) => [item, formatFetchItemName(item)]));
   let answered = 0;
   if (session.isStale) session.fetchAhead.drop();
   const ahead = await session.fetchAhead.take({ account, view }, uids, wants);
   const batches = ahead ? [[ahead]] : session.services.store.fetch(account.accountId, view.mailboxId, uids, wants);
   for await (const batch of batches) {
     const seen = marksSeen ? await markSeen(session, batch) : noneSeen;
-    const answer = { items, seen, turns };
+    const answer = { items, names, seen, turns };
     answered += hasBodies ? await writeMessages(session, batch, answer) : await writeLines(session, batch, answer);
   }
   // RFC 2180 section 4.1.2: what is left was sent.
@@ -102,7 +103,13 @@ async function markSeen(session: ImapSession, batch: readonly FetchedMessage[]):
   }
 }
 
-type Answer = { readonly items: readonly FetchItem[]; readonly seen: NewFlags; readonly turns: Turns };
+type Answer = {
+  readonly items: readonly FetchItem[];
+  /** Some are long, and the same in every message. */
+  readonly names: ReadonlyMap<BodyItem, string>;
+  readonly seen: NewFlags;
+  readonly turns: Turns;
+};
 
 /** Characters that are gathered before they are written. */
 const gatheredLength = 16 * 1024;
@@ -111,7 +118,7 @@ const gatheredLength = 16 * 1024;
 async function writeLines(
   session: ImapSession,
   batch: readonly FetchedMessage[],
-  { items, turns }: Answer,
+  { items, names, turns }: Answer,
 ): Promise<number> {
   const { view } = session.selected;
   let answered = 0;
@@ -124,7 +131,9 @@ async function writeLines(
     let separator = '';
     for (const item of items) {
       lines += separator;
-      lines += isBodyItem(item) ? headerAttribute(message, item) : attribute(session, message, item, null);
+      lines += isBodyItem(item)
+        ? headerAttribute(message, wanted(names.get(item)))
+        : attribute(session, message, item, null);
       separator = ' ';
     }
     lines += fetchEnd;
@@ -155,7 +164,7 @@ async function writeMessage(
   session: ImapSession,
   seq: number,
   message: FetchedMessage,
-  { items, seen: newFlags, turns }: Answer,
+  { items, names, seen: newFlags, turns }: Answer,
 ): Promise<void> {
   const seen = newFlags.get(message.uid) ?? null;
   const response: Response = { text: fetchBegin(seq), isBegun: false };
@@ -167,7 +176,7 @@ async function writeMessage(
       // A line has room for thousands of items, each a look through a large header.
       const pause = turns.pause();
       if (pause !== null) await pause;
-      if (isBodyItem(item)) await writeBody(session, response, message, item);
+      if (isBodyItem(item)) await writeBody(session, response, { message, item, name: wanted(names.get(item)) });
       else response.text += attribute(session, message, item, seen);
     }
   } catch (error) {
@@ -211,9 +220,9 @@ function attribute(
   }
 }
 
-function headerAttribute({ headerFields }: FetchedMessage, item: BodyItem): string {
+function headerAttribute({ headerFields }: FetchedMessage, name: string): string {
   const fields = wanted(headerFields);
-  return `${formatFetchItemName(item)} ${literalBegin(fields.length)}${fields}`;
+  return `${name} ${literalBegin(fields.length)}${fields}`;
 }
 
 /** Of messages without keywords: few, and asked for again and again. */
@@ -229,18 +238,16 @@ function flagsAttribute({ flags, keywords, isRecent }: Pick<MessageFlags, 'flags
 }
 
 function wanted<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('the store did not give what was wanted');
+  if (value === undefined) throw new Error('what was wanted is not there');
   return value;
 }
 
 async function writeBody(
   session: ImapSession,
   response: Response,
-  message: FetchedMessage,
-  item: BodyItem,
+  { message, item, name }: { readonly message: FetchedMessage; readonly item: BodyItem; readonly name: string },
 ): Promise<void> {
   const content = wanted(message.content);
-  const name = formatFetchItemName(item);
   const spans = await spansOf(content, item);
   if (spans === null) {
     response.text += `${name} NIL`;
