@@ -6,7 +6,7 @@ import { eventually, type Story } from './story.ts';
 import { makeCertificate } from './certificate.ts';
 import { handIn, sql, type Endpoints } from './mail-client.ts';
 import { allRolledOut, upgrade, type Scene } from './scene.ts';
-import { apply, isReady, isRolledOut, kubectl, namespace, podsOf, release, run } from './kubectl.ts';
+import { apply, get, isReady, isRolledOut, kubectl, namespace, podsOf, release, run } from './kubectl.ts';
 
 const selector = `app.kubernetes.io/instance=${release},postrider.dev/metrics=true`;
 
@@ -39,7 +39,7 @@ async function byCpu({ story, endpoints, alice, bob }: Scene): Promise<void> {
     };
     const senders = Array.from({ length: 6 }, () => sender());
     try {
-      await eventually('three pods of submission', 240, async () => (await podsOf('submission')).length === 3);
+      await isScaledUp('submission', 240);
     } finally {
       over.abort();
       await Promise.all(senders);
@@ -55,7 +55,7 @@ async function bySessions({ story, endpoints }: Scene): Promise<void> {
     await eventually('one pod of imap', 240, () => isRolledOut(`${release}-imap`, 1));
     const held = await holdConnections(endpoints, 30);
     try {
-      await eventually('three pods of imap', 180, async () => (await podsOf('imap')).length === 3);
+      await isScaledUp('imap', 180);
     } finally {
       for (const socket of held) socket.destroy();
     }
@@ -97,7 +97,7 @@ async function byQueue({ story, endpoints, alice }: Scene): Promise<void> {
     });
     await upgrade(...autoscale('outbound', 'queueDepth=20'));
     for (let i = 0; i < 60; i += 1) await handIn(endpoints, alice, `someone${i}@nowhere.example`);
-    await eventually('three pods of outbound', 240, async () => (await podsOf('outbound')).length === 3);
+    await isScaledUp('outbound', 240);
   });
   await tellAutoscalers(story);
   await story.step('queue: once it is empty it is one pod again', async () => {
@@ -110,6 +110,14 @@ async function byQueue({ story, endpoints, alice }: Scene): Promise<void> {
     });
     await hasPods('outbound', 1);
     await kubectl('delete', 'mailroute', 'e2e-nowhere');
+  });
+}
+
+/** By the autoscaler, and not by a roll-out that has more pods for a moment. */
+async function isScaledUp(part: string, withinSeconds: number): Promise<void> {
+  await eventually(`the autoscaler wants three pods of ${part}, and has them`, withinSeconds, async () => {
+    const autoscaler = await get('horizontalpodautoscaler', `${release}-${part}`);
+    return autoscaler?.status?.['desiredReplicas'] === 3 && (await podsOf(part)).length === 3;
   });
 }
 
