@@ -1,5 +1,5 @@
 /** A real API server, a durable Postgres, a server and the operator as a program, for the bench. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
@@ -12,6 +12,7 @@ import { startMailServer, type MailServerProcess } from '../operator/mail-server
 import { startOperatorProcess, type OperatorProcess } from '../operator/operator-process.ts';
 import { Cluster, exampleDomain, mailServer } from '../operator/operator-under-test.ts';
 import { until } from '../operator/until.ts';
+import { makeImageFolder } from './image-folder.ts';
 
 export interface Installation extends AsyncDisposable {
   readonly kube: KubeApiserver;
@@ -37,12 +38,15 @@ export async function startInstallation(say: (text: string) => void): Promise<In
   const kube = stack.use(await startKubeApiserver({ crds: ['crds'] }));
   const cluster = new Cluster(kube.client({ rate: { perSecond: 5_000, burst: 5_000 }, connections: 16 }));
   await cluster.apply(`${mailServer}---${exampleDomain}`);
+  const imageFolder = path.join(folder, 'image');
+  await mkdir(imageFolder);
+  const image = await makeImageFolder(imageFolder);
   const startOperator = (identity: string): Promise<OperatorProcess> =>
     startOperatorProcess({
       kubeconfig: kube.kubeconfig,
       databaseUrl: postgres.url,
       identity,
-      program: 'test/bench-operator/pod-operator.ts',
+      ...image,
       env: { BENCH_ACCESS: JSON.stringify(kube.access) },
     });
   say('starting the operator and a server');

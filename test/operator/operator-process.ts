@@ -29,21 +29,26 @@ export async function startOperatorProcess(options: {
   readonly env?: Readonly<Record<string, string>>;
   /** Another program than operator/main.ts. */
   readonly program?: string;
+  readonly nodeOptions?: readonly string[];
 }): Promise<OperatorProcess> {
   const [httpPort = 0] = await freePorts(1);
-  const child = spawn(process.execPath, [...nodeOptions, options.program ?? 'operator/main.ts'], {
-    env: {
-      PATH: process.env['PATH'] ?? '',
-      KUBECONFIG: options.kubeconfig,
-      DATABASE_URL: options.databaseUrl,
-      OPERATOR_NAMESPACE: 'default',
-      OPERATOR_IDENTITY: options.identity,
-      HTTP_HOST: '127.0.0.1',
-      HTTP_PORT: String(httpPort),
-      ...options.env,
+  const child = spawn(
+    process.execPath,
+    [...nodeOptions, ...(options.nodeOptions ?? []), options.program ?? 'operator/main.ts'],
+    {
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        KUBECONFIG: options.kubeconfig,
+        DATABASE_URL: options.databaseUrl,
+        OPERATOR_NAMESPACE: 'default',
+        OPERATOR_IDENTITY: options.identity,
+        HTTP_HOST: '127.0.0.1',
+        HTTP_PORT: String(httpPort),
+        ...options.env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  );
   let log = '';
   const hear = (chunk: Buffer): void => void (log += chunk.toString());
   child.stdout.on('data', hear);
