@@ -83,6 +83,8 @@ export type FetchWants = {
   readonly size?: boolean;
   readonly envelope?: boolean;
   readonly bodystructure?: boolean;
+  /** These fields of the header, trace fields of the delivery included; at least one name. */
+  readonly headerFields?: readonly string[];
   /** Byte offsets of the parts and access to the bytes. */
   readonly content?: boolean;
 };
@@ -110,6 +112,8 @@ export type FetchedMessage = {
   readonly size?: number;
   readonly envelope?: string;
   readonly bodystructure?: string;
+  /** As RFC 3501 section 6.4.5 HEADER.FIELDS; a code unit below 256 stands for one byte. */
+  readonly headerFields?: string;
   readonly content?: MessageContent;
 };
 

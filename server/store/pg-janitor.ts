@@ -11,6 +11,7 @@ import { sql, type Kysely } from 'kysely';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
+import { pruneFetchPacks } from './pg-fetch-packs-prune.ts';
 import { sweepLooseEmails } from './pg-loose-emails.ts';
 import { pruneQueue } from './pg-queue-prune.ts';
 import { pruneStsPolicies } from './pg-sts-policies.ts';
@@ -38,6 +39,7 @@ export type Swept = {
   readonly outboundMessages: number;
   readonly outboundAttempts: number;
   readonly stsPolicies: number;
+  readonly fetchPacks: number;
 };
 
 /** Neither stored for anyone nor on its way out. */
@@ -85,6 +87,7 @@ export class Janitor implements AsyncDisposable {
       logEntries: await this.#pruneLog(db),
       batches: await this.#pruneBatches(db),
       stsPolicies: await pruneStsPolicies(db),
+      fetchPacks: await pruneFetchPacks(db, this.#abort.signal),
     };
   }
 
