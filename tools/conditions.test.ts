@@ -3,7 +3,9 @@ import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 
 const page = readFileSync('docs/conditions.md', 'utf8');
-const folders = ['directory', 'domain', 'foundation', 'routes', 'server', 'status', 'usage'].map((name) => `operator/${name}`);
+const folders = ['directory', 'domain', 'foundation', 'routes', 'server', 'status', 'usage'].map(
+  (name) => `operator/${name}`,
+);
 const files = [...folders, 'shared/provisioning', 'shared/reconcile']
   .flatMap((folder) => globSync(`${folder}/**/*.ts`))
   .concat(globSync('operator/*.ts'))
