@@ -111,7 +111,7 @@ export async function uninstall({ story }: Scene): Promise<void> {
       await run('kubectl', 'get', 'crd', `${file.replace('.yaml', '')}.postrider.dev`);
     }
   });
-  await story.step(
+  const remains = await story.step(
     "the database's volume, its Secret and the keyring are there, and nothing else of the release",
     async () => {
       const everything =
@@ -138,9 +138,10 @@ export async function uninstall({ story }: Scene): Promise<void> {
         'name',
       );
       if (roles.trim() !== '') throw new Error(`also left: ${roles}`);
-      story.note(left.join('\n'));
+      return left;
     },
   );
+  story.note(remains.join('\n'));
   await story.step('a mailbox that is deleted without an operator waits until its finalizer is taken off by hand', () =>
     deleteWithoutOperator(held),
   );
@@ -161,16 +162,17 @@ export async function reinstall({ story, alice, bob }: Scene): Promise<void> {
   await story.step('helm install', async () => {
     await helm('install', release, chart, ...valuesArguments());
   });
-  await story.step('the old passwords open mailboxes with all their mail, and mail flows', async () => {
+  const found = await story.step('the old passwords open mailboxes with all their mail, and mail flows', async () => {
     const endpoints = await findEndpoints();
     const before = await eventually('bob has his mail', 240, async () => {
       const seen = await subjects(endpoints, bob);
       return seen.length > 0 && seen;
     });
-    story.note(`bob has ${before.length} messages`);
     const mark = await eventually('alice hands in a mail', 120, () => handIn(endpoints, alice, bob.address));
     await eventually('bob reads it', 60, () => has(endpoints, bob, mark));
+    return before.length;
   });
+  story.note(`bob has the ${found} messages of before`);
 }
 
 /** Removes all that the run made. */
