@@ -139,7 +139,10 @@ export async function restart(installation: Installation, running: OperatorProce
   return { tookSeconds, writes: (await writesSoFar(installation)) - before, operator };
 }
 
-/** Rows, and objects of ours and Secrets, as both servers have counted. */
+/**
+ * Rows, and objects of ours and Secrets, as both servers have counted. Servers note in credentials when they were used:
+ * of those their versions count, which rise with each password.
+ */
 async function writesSoFar({ kube, sql }: Installation): Promise<number> {
   const text = await kube.client().getText('/metrics');
   const objects = sumOf(
@@ -147,8 +150,9 @@ async function writesSoFar({ kube, sql }: Installation): Promise<number> {
     /^apiserver_request_total\{(?=.*verb="(?:POST|PUT|PATCH|APPLY|DELETE)")(?=.*resource="(?:mail\w+|secrets)")/,
   );
   const { rows } = await sql.query<{ count: string }>(
-    `select sum(n_tup_ins + n_tup_upd + n_tup_del)::text as count from pg_stat_user_tables
-      where relname in ('account', 'address', 'alias', 'domain', 'domain_name', 'credential', 'mail_credential')`,
+    `select (sum(n_tup_ins + n_tup_upd + n_tup_del) + (select coalesce(sum(version), 0) from credential))::text as count
+      from pg_stat_user_tables
+      where relname in ('account', 'address', 'alias', 'domain', 'domain_name', 'mail_credential')`,
   );
   return objects + Number(rows[0]?.count ?? 0);
 }
