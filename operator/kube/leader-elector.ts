@@ -41,12 +41,14 @@ export type LeaderElectorOptions = {
   readonly leaseMs?: number;
   /** The leader gives up when it could not renew for so long; 10,000. */
   readonly renewMs?: number;
-  /** Between two tries; 2,000. */
+  /** Between two tries; 2,000. Who waits tries every 1,200 at least. */
   readonly retryMs?: number;
 };
 
 /** So much later, so that it has run out then. */
 const runOutMarginMs = 5;
+/** Who waits looks this often at least: a lease that was given back is taken soon, by less than a request a second. */
+const longestWaitMs = 1_200;
 
 /** How long after its end a leader may still believe in its lease before a liveness check says so. */
 const toleratedMs = 20_000;
@@ -146,8 +148,9 @@ export class LeaderElector {
         if (signal.aborted) return false;
         this.#logger.warn({ event: 'kube.lease.failed', err: error });
       }
-      // Never longer than `retryMs`: a lease that was given back is taken within it, and one that runs out at once.
-      await rest(Math.min(this.#retryMs * (0.75 + Math.random() / 4), this.#runsOutInMs()), signal);
+      // One that runs out is taken at once.
+      const waitMs = Math.min(this.#retryMs, longestWaitMs) * (0.75 + Math.random() / 4);
+      await rest(Math.min(waitMs, this.#runsOutInMs()), signal);
     }
     return false;
   }
