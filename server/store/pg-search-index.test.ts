@@ -7,6 +7,7 @@ import { openPgStore, type PgStoreUnderTest } from '../../test/contracts/pg-stor
 import { letter, TestAccount } from '../../test/contracts/store-under-test.ts';
 import { corpusMessages } from '../../test/corpus/corpus.ts';
 import { spooled } from '../../test/harness/message.ts';
+import { sweepLooseEmails } from './pg-loose-emails.ts';
 import { askIndex, indexVersion } from './pg-search-index.ts';
 import { SearchIndexer } from './pg-search-indexer.ts';
 import { claim, dropIndex, findWaiting, release, worthwhile, worthwhileAtRest } from './pg-search-queue.ts';
@@ -380,6 +381,7 @@ describe('the index', () => {
 
     await account.change([[1 as Uid, 1450 as Uid]], { flags: 8 });
     await account.store.expunge(account.id, account.inboxId, null);
+    await sweepLooseEmails(db, new AbortController().signal);
     await index(account.id);
     const { rows } = await sql<{
       emails: number;
