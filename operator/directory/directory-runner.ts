@@ -101,7 +101,7 @@ export class DirectoryRunner {
   }
 
   async #compare(
-    { unreadable, unreadableDeleting, objects }: GatheredObjects,
+    { unreadable, unreadableDeleting, objects, foreign }: GatheredObjects,
     resources: Resources,
     deletedUids: ReadonlySet<string>,
     startedAt: number,
@@ -114,6 +114,7 @@ export class DirectoryRunner {
       unreadable,
       unreadableDeleting,
       pausedUids: new Set([...objects.values()].filter(isPaused).map(({ metadata }) => metadata.uid)),
+      foreignUids: new Set(foreign),
       stored,
       keyring,
       isProved: isProvedBy(claims, resources.servers),

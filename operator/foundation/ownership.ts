@@ -41,9 +41,13 @@ export function ownershipNow({ resources, namespace, config }: Basis): IsOurs {
       byName.set(name, [...(byName.get(name) ?? []), domain]);
     }
   }
-  /** Of several MailDomains those count that let the namespace in, and of these the oldest. */
+  /**
+   * Of several MailDomains those of the namespace itself count, else those that let it in, and of these the oldest: who
+   * lets everybody in may not thereby have what is in a namespace that has its own.
+   */
   const isOldestOurs = (all: readonly MailDomain[], from: string): boolean => {
-    const open = all.filter((domain) => isOpenTo(domain, from, labels.get(from) ?? {}));
+    const own = all.filter(({ metadata }) => metadata.namespace === from);
+    const open = own.length > 0 ? own : all.filter((domain) => isOpenTo(domain, labels.get(from) ?? {}));
     const [oldest] = (open.length > 0 ? open : all).toSorted(byAge);
     return oldest === undefined || !foreign.has(oldest);
   };
@@ -74,8 +78,8 @@ function isAttached({ metadata, spec }: MailDomain, namespace: string, policy: s
   return metadata.namespace === namespace && spec.policyRef?.name === policy;
 }
 
-function isOpenTo({ metadata, spec }: MailDomain, from: string, labels: Readonly<Record<string, string>>): boolean {
-  if (metadata.namespace === from) return true;
+/** To another namespace than its own. */
+function isOpenTo({ spec }: MailDomain, labels: Readonly<Record<string, string>>): boolean {
   const { data } = allowedNamespaces.safeParse(spec.allowedNamespaces);
   if (data?.from === 'All') return true;
   return data?.from === 'Selector' && data.selector !== undefined && selects(data.selector, labels);

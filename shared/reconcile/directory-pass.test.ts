@@ -226,6 +226,15 @@ describe('a fault holds its own resource alone', () => {
     expect(result.actions).toEqual([]);
     expect(reasons(result)).toEqual({});
   });
+
+  test('another’s by now: the row stays as it is, and is none that is missing', () => {
+    const before = after(nothing, [org, alice, bob]);
+    const foreignUids = new Set(before.accounts.map(({ resourceUid }) => resourceUid ?? ''));
+    const result = pass(before, [org], { foreignUids });
+    expect(result.actions).toEqual([]);
+    expect(result.blocked).toBeNull();
+    expect(kinds(pass(before, [org]))).toContain('retire-account');
+  });
 });
 
 test('a route outside the namespaces of MailServers takes nobody’s mail anywhere', () => {

@@ -35,6 +35,8 @@ export type PassInput = {
   readonly unreadableDeleting?: ReadonlySet<string>;
   /** Resources whose rows are to stay as they are. */
   readonly pausedUids?: ReadonlySet<string>;
+  /** Resources that are there, and somebody else's: what rows of ours follow them stay as they are, and are not missing. */
+  readonly foreignUids?: ReadonlySet<string>;
   readonly stored: StoredDirectory;
   /** Knows passwords again by their tags. */
   readonly keyring: Keyring;
@@ -80,10 +82,12 @@ export function directoryPass(input: PassInput): PassResult {
       ]),
     },
   );
-  const missing = findMissing({ ...input, unreadable: unreadable.map(({ resource }) => resource) });
+  const { pausedUids = [], foreignUids = [] } = input;
+  const unread = [...unreadable.map(({ resource }) => resource.uid), ...foreignUids];
+  const missing = findMissing({ ...input, unread });
   const blocked = input.mayDetachMany ? null : missing.blocked;
   const faults = new Faults([...unreadable, ...ready.faults, ...built.faults]);
-  const kept = new Set([...faults.holding, ...(input.pausedUids ?? []), ...(blocked ? missing.uids : [])]);
+  const kept = new Set([...faults.holding, ...pausedUids, ...foreignUids, ...(blocked ? missing.uids : [])]);
   const room = makeRoom(stored, { lost: ready.lost, ready: ready.domains });
   const observed = observe(room.stored, built.wanted, input.keyring);
   const sound = settle(built.wanted, observed, { faults, kept, mailboxes: living.mailboxes });

@@ -24,8 +24,8 @@ type Managed = { readonly kind: string; readonly uid: string; readonly name: str
 
 export type MissingOptions = {
   readonly resources: Resources;
-  /** Of resources that could not be read. */
-  readonly unreadable: readonly ResourceRef[];
+  /** UIDs of resources that are there, and not among `resources`. */
+  readonly unread: readonly string[];
   readonly stored: StoredDirectory;
   /** UIDs whose deletion was seen. */
   readonly deletedUids: ReadonlySet<string>;
@@ -33,9 +33,9 @@ export type MissingOptions = {
   readonly mayAdopt: boolean;
 };
 
-export function findMissing({ resources, unreadable, stored, deletedUids, mayAdopt }: MissingOptions): MassDetach {
+export function findMissing({ resources, unread, stored, deletedUids, mayAdopt }: MissingOptions): MassDetach {
   const all = managedResources(resources);
-  const present = new Set([...all, ...unreadable].map(({ uid }) => uid));
+  const present = new Set([...all.map(({ uid }) => uid), ...unread]);
   const heirs = new Set(mayAdopt ? all.map((resource) => identity(resource.kind, resource, wanted(resource))) : []);
   const rows = managedRows(stored);
   const isMissing = ({ kind, uid, name, what }: Managed): boolean =>
