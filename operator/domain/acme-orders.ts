@@ -76,12 +76,23 @@ export async function putFailure(tx: Kysely<Database>, owner: string, failure: F
     problem: JSON.stringify(problem),
     ...(isOver && { order_url: null, private_key: null, seal_key_id: null }),
   };
+  if (!isOver) await dropOrderOfOther(tx, owner, attempt);
   await tx
     .insertInto('acme_order')
     .values({ owner, ...facts })
     .onConflict((conflict) => conflict.column('owner').doUpdateSet({ ...facts, updated_at: sql<Date>`now()` }))
     .execute();
   if (isOver) await putChallenges(tx, owner, []);
+}
+
+/** What another attempt had ordered is not for the names of this one, or not of its account. */
+async function dropOrderOfOther(tx: Kysely<Database>, owner: string, attempt: string): Promise<void> {
+  await tx
+    .updateTable('acme_order')
+    .set({ order_url: null, private_key: null, seal_key_id: null })
+    .where('owner', '=', owner)
+    .where('wish', '<>', attempt)
+    .execute();
 }
 
 /** A certificate of this wish is there; nothing is under way any more. */
