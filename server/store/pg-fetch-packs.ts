@@ -187,17 +187,34 @@ async function* readUnpacked(
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
   const wanted = uidSetOf(o.pages.flatMap((page) => uidsIn(page, o.uids)));
   if (wanted.length === 0) return;
-  const ofPages = new Map<number, FetchedMessage[]>();
+  const toPack = new Map(o.pages.flatMap(({ page, isFull }) => (isFull ? [[page.page, new PageToPack(o.kinds)]] : [])));
   for await (const batch of byRows(wanted)) {
-    for (const message of batch) {
-      const page = Math.floor(message.uid / uidsPerPage);
-      const messages = ofPages.get(page);
-      if (messages) messages.push(message);
-      else ofPages.set(page, [message]);
-    }
+    for (const message of batch) toPack.get(Math.floor(message.uid / uidsPerPage))?.add(message);
     yield batch;
   }
-  await storePacks(db, place, o, ofPages);
+  await storePacks(db, place, o, toPack);
+}
+
+/** What was read of a page, while there is not too much of it: then it is let go of, and no pack is made. */
+class PageToPack {
+  readonly #kinds: readonly FetchPackKind[];
+  #messages: FetchedMessage[] = [];
+  #length = 0;
+
+  constructor(kinds: readonly FetchPackKind[]) {
+    this.#kinds = kinds;
+  }
+
+  /** None where it was too much. */
+  get messages(): readonly FetchedMessage[] {
+    return this.#messages;
+  }
+
+  add(message: FetchedMessage): void {
+    for (const { textOf } of this.#kinds) this.#length += textOf(message).length;
+    if (this.#length > maxPackBytes * this.#kinds.length) this.#messages = [];
+    else this.#messages.push(message);
+  }
 }
 
 /** Leaves packs of the pages that were read whole. One that can't be written is none: nobody waits for it. */
@@ -205,12 +222,12 @@ async function storePacks(
   db: Kysely<Database>,
   { accountId, mailboxId }: Place,
   { pages, kinds }: { readonly pages: readonly PackedPage[]; readonly kinds: readonly FetchPackKind[] },
-  ofPages: ReadonlyMap<number, readonly FetchedMessage[]>,
+  toPack: ReadonlyMap<number, PageToPack>,
 ): Promise<void> {
   const made: { readonly page: number; readonly kind: string; readonly pack: FetchPack }[] = [];
-  for (const { page, isFull, packs } of pages) {
-    const messages = ofPages.get(page.page) ?? [];
-    if (!isFull || messages.length < leastMessages) continue;
+  for (const { page, packs } of pages) {
+    const messages = toPack.get(page.page)?.messages ?? [];
+    if (messages.length < leastMessages) continue;
     for (const [i, kind] of kinds.entries()) {
       const pack = encodePack(messages, kind, maxPackBytes);
       // One that has all that is there would have been used.

@@ -23,6 +23,10 @@ import { readAhead } from './read-ahead.ts';
 
 /** Pages of one statement. */
 const pagesAtOnce = 32;
+/** Of the headers of one batch of messages whose fields are wanted. */
+const maxHeadersBytes = 4 * 1024 * 1024;
+/** A header of so many bytes may stay for as long as its fields do. */
+const smallHeader = 16 * 1024;
 
 type Contents = (place: number) => MessageContent;
 type Place = { readonly accountId: AccountId; readonly mailboxId: MailboxId };
@@ -107,16 +111,34 @@ async function* fromRows(
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
   for await (const rows of readPackedRows(db, place, uids, wants)) {
     const contents = rows.contents && packedContents(db, rows.contents);
-    const headers = wants.headerFields && contents && (await headersOf(rows, contents, wants.headerFields));
-    yield rows.uids.map((_, i) => messageOf(rows, i, { contents: wants.content ? contents : undefined, headers }));
+    if (wants.headerFields && contents) yield* withHeaders(rows, contents, wants);
+    else yield rows.uids.map((_, i) => messageOf(rows, i, contents));
   }
 }
 
-function messageOf(
+/** In portions of so many bytes of headers: a message may have one of megabytes. */
+async function* withHeaders(
   rows: PackedRows,
-  i: number,
-  { contents, headers }: { readonly contents: Contents | undefined; readonly headers: readonly string[] | undefined },
-): FetchedMessage {
+  contents: Contents,
+  { headerFields: fields = [], content }: FetchWants,
+): AsyncGenerator<readonly FetchedMessage[], void, void> {
+  let portion: FetchedMessage[] = [];
+  let bytes = 0;
+  for (const place of rows.uids.keys()) {
+    const header = await headerOf(contents(place));
+    const kept = headerFieldsOf(header, fields, false);
+    // A copy: a piece of a string keeps all of it.
+    const headerFields = header.length > smallHeader ? Buffer.from(kept, 'latin1').toString('latin1') : kept;
+    portion.push({ ...messageOf(rows, place, content ? contents : undefined), headerFields });
+    bytes += header.length;
+    if (bytes < maxHeadersBytes) continue;
+    yield portion;
+    [portion, bytes] = [[], 0];
+  }
+  if (portion.length > 0) yield portion;
+}
+
+function messageOf(rows: PackedRows, i: number, contents?: Contents): FetchedMessage {
   return {
     uid: rows.uids[i] as Uid,
     ...(rows.states && stateOf(rows, i)),
@@ -125,25 +147,14 @@ function messageOf(
     ...(rows.sizes && { size: rows.sizes[i] ?? 0 }),
     ...(rows.envelopes && { envelope: rows.envelopes[i] ?? '' }),
     ...(rows.bodystructures && { bodystructure: rows.bodystructures[i] ?? '' }),
-    ...(headers && { headerFields: headers[i] ?? '' }),
     ...(contents && { content: contents(i) }),
   };
 }
 
-async function headersOf(
-  { uids }: PackedRows,
-  contents: Contents,
-  fields: readonly string[],
-): Promise<readonly string[]> {
-  const headers: string[] = [];
-  for (const place of uids.keys()) {
-    const content = contents(place);
-    const { headerStart, bodyStart } = content.root;
-    let header = content.prefix.toString('latin1');
-    for await (const chunk of content.read(headerStart, bodyStart)) header += chunk.toString('latin1');
-    headers.push(headerFieldsOf(header, fields, false));
-  }
-  return headers;
+async function headerOf({ prefix, root, read }: MessageContent): Promise<string> {
+  let header = prefix.toString('latin1');
+  for await (const chunk of read(root.headerStart, root.bodyStart)) header += chunk.toString('latin1');
+  return header;
 }
 
 /** Hexadecimal digits of a slot's flags, and with its offset from the page's lowest modseq. */
