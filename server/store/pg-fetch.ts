@@ -151,9 +151,10 @@ function messageOf(rows: PackedRows, i: number, contents?: Contents): FetchedMes
   };
 }
 
-async function headerOf({ prefix, root, read }: MessageContent): Promise<string> {
-  let header = prefix.toString('latin1');
-  for await (const chunk of read(root.headerStart, root.bodyStart)) header += chunk.toString('latin1');
+async function headerOf(content: MessageContent): Promise<string> {
+  const { headerStart, bodyStart } = content.root;
+  let header = content.prefix.toString('latin1');
+  for await (const chunk of content.read(headerStart, bodyStart)) header += chunk.toString('latin1');
   return header;
 }
 
