@@ -45,6 +45,11 @@ export class CredentialHosts {
       const secret = this.#owned.find(owner, facts.secretName);
       const password = secret && secret !== 'taken' ? valueOf(secret, 'password') : null;
       if (!host || !secret || secret === 'taken' || password === null) continue;
+      if (host.authority === null && this.#isOfOurAuthority(authorityOf(secret))) {
+        // The server's certificate is another authority's by now: who trusts ours alone would not connect.
+        await this.#owned.drop(secret, 'ca.crt').catch(passOver);
+        continue;
+      }
       const wanted = {
         owner,
         name: facts.secretName,
@@ -55,6 +60,15 @@ export class CredentialHosts {
       // Over the version that was looked at alone: a password that was replaced meanwhile stays.
       await this.#owned.put(wanted).catch(passOver);
     }
+  }
+
+  /** Whether it is what was published beside a MailServer for clients to trust. */
+  #isOfOurAuthority(trusted: string | null): boolean {
+    if (trusted === null) return false;
+    const published = this.#caches.managedSecrets
+      .items()
+      .filter(({ metadata }) => metadata.ownerReferences?.some(({ kind }) => kind === 'MailServer'));
+    return published.some((secret) => valueOf(secret, 'ca.crt') === trusted);
   }
 }
 

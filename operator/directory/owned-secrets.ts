@@ -86,6 +86,16 @@ export class OwnedSecrets {
     }
   }
 
+  /** Takes a value out of the version that the cache has; of a newer one the cache will hear. */
+  async drop({ metadata: { namespace, name, resourceVersion } }: Secret, key: string): Promise<void> {
+    const at = { ...(namespace !== undefined && { namespace }), name };
+    try {
+      await this.#client.patchMerge(secrets, at, { data: { [key]: null } }, { resourceVersion });
+    } catch (error) {
+      if (!isConflict(error) && !isNotFound(error)) throw error;
+    }
+  }
+
   /** The cache lags behind: the one that is there may be what we made a moment ago, with this very password or another. */
   async #whatIsThere({ owner, name, values }: OwnedSecret): Promise<WriteOutcome> {
     try {

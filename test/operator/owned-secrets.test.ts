@@ -64,6 +64,24 @@ describe.skipIf(lacksKube())('a Secret of the operator', () => {
   const there = () => client.get(secrets, { namespace, name });
   const password = async (): Promise<string> =>
     Buffer.from((await there()).data?.['password'] ?? '', 'base64').toString('utf8');
+  const values = async (): Promise<Readonly<Record<string, string>>> => {
+    const { data = {} } = await there();
+    return Object.fromEntries(
+      Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64').toString('utf8')]),
+    );
+  };
+  const refresh = (): Promise<void> => {
+    const facts = { kind: 'MailCredential', username: 'shop.default', secretName: name };
+    const result = { verdicts: new Map([['u1', { facts }]]) } as unknown as Parameters<CredentialHosts['refresh']>[0];
+    const gathered = { objects: new Map([['u1', owner]]) } as unknown as Parameters<CredentialHosts['refresh']>[1];
+    return hosts.refresh(result, gathered);
+  };
+  const serverOf = (spec: Partial<MailServer['spec']>): MailServer => ({
+    apiVersion: 'postrider.dev/v1alpha1',
+    kind: 'MailServer',
+    metadata: { ...owner.metadata, name: 'default', uid: 'u2' },
+    spec: spec as MailServer['spec'],
+  });
   const hear = async (): Promise<void> => {
     managed.objects = [await there()];
   };
@@ -101,33 +119,36 @@ describe.skipIf(lacksKube())('a Secret of the operator', () => {
     await owned.put(wanted('first', { host: 'mail.example.test', 'ca.crt': 'trusted' }));
     await hear();
     const [before] = managed.objects;
-    const facts = {
-      kind: 'MailCredential',
-      username: 'shop.default',
-      secretName: name,
-      passwordSince: null,
-      previousUntil: null,
-      rotationDueAt: null,
-    } as const;
-    const result = { verdicts: new Map([['u1', { facts }]]) } as unknown as Parameters<CredentialHosts['refresh']>[0];
-    const gathered = { objects: new Map([['u1', owner]]) } as unknown as Parameters<CredentialHosts['refresh']>[1];
-    await hosts.refresh(result, gathered);
+    await refresh();
     expect(hosts.hostFor(owner, name)).toBeNull();
     expect((await there()).metadata.resourceVersion).toBe(before?.metadata.resourceVersion);
     // Made anew, with another host name, and nothing in its status yet.
-    servers.objects = [
-      {
-        apiVersion: 'postrider.dev/v1alpha1',
-        kind: 'MailServer',
-        metadata: { ...owner.metadata, name: 'default', uid: 'u2' },
-        spec: { hostname: 'mx.example.test' } as MailServer['spec'],
-      },
-    ];
-    await hosts.refresh(result, gathered);
-    const { data = {} } = await there();
-    const values = Object.fromEntries(
-      Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64').toString('utf8')]),
-    );
-    expect(values).toMatchObject({ host: 'mx.example.test', 'ca.crt': 'trusted', password: 'first' });
+    servers.objects = [serverOf({ hostname: 'mx.example.test' })];
+    await refresh();
+    expect(await values()).toMatchObject({ host: 'mx.example.test', 'ca.crt': 'trusted', password: 'first' });
+  });
+
+  test('says no more whom to trust once the server’s certificate is another authority’s', async () => {
+    const trust = { apiVersion: 'v1', kind: 'MailServer', name: 'default', uid: 'u2' };
+    const published = await client.create(secrets, {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { namespace, name: `${name}-server-ca`, ownerReferences: [trust] },
+      type: 'Opaque',
+      stringData: { 'ca.crt': 'ours' },
+    });
+    await owned.put(wanted('first', { 'ca.crt': 'ours' }));
+    servers.objects = [serverOf({ hostname: 'mx.example.test', tls: { mode: 'ACME' } })];
+    // Before the last refresh with what the one before has written.
+    for (const _ of [1, 2]) {
+      managed.objects = [await there(), published];
+      await refresh();
+    }
+    expect(await values()).toMatchObject({ host: 'mx.example.test', password: 'first' });
+    expect(await values()).not.toHaveProperty('ca.crt');
+    await client.patchMerge(secrets, { namespace, name }, { stringData: { 'ca.crt': 'of somebody' } });
+    managed.objects = [await there(), published];
+    await refresh();
+    expect(await values()).toHaveProperty('ca.crt', 'of somebody');
   });
 });
