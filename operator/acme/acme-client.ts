@@ -55,11 +55,15 @@ export type RenewalWindow = { readonly start: Date; readonly end: Date; readonly
 /** RFC 8555 section 6.5: a nonce that is refused comes with another. */
 const nonceTries = 10;
 const maxNonces = 20;
+/** It may have forgotten. */
+const tellAgainMs = 10 * 60_000;
 
 export class AcmeClient implements Disposable {
   readonly #options: AcmeClientOptions;
   readonly #http: AcmeHttp;
   readonly #nonces: string[] = [];
+  /** Challenges by URL, and when the authority was told of each. */
+  readonly #told = new Map<string, number>();
   #directory: Promise<z.output<typeof directory>> | null = null;
   #account: Promise<string> | null = null;
 
@@ -90,9 +94,16 @@ export class AcmeClient implements Disposable {
     return parse(authorization, await this.#post(at, null, 'challenge'));
   }
 
-  /** Tells the authority that the answer to a challenge is there (RFC 8555 section 7.5.1). */
+  /**
+   * Tells the authority that the answer to a challenge is there (RFC 8555 section 7.5.1); not again within minutes, since
+   * some begin another validation each time, and count each that fails.
+   */
   async accept(challengeUrl: string): Promise<void> {
+    const now = performance.now();
+    for (const [url, at] of this.#told) if (now - at >= tellAgainMs) this.#told.delete(url);
+    if (this.#told.has(challengeUrl)) return;
     await this.#post(challengeUrl, {}, 'challenge');
+    this.#told.set(challengeUrl, now);
   }
 
   /** `csr`: DER. */
