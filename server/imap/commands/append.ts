@@ -25,7 +25,10 @@ export async function appendCommand(
   const { store, policy, createSpool } = session.services;
   const { accountId } = session.authenticated.account;
   const isTaken =
-    !literal.synchronizing && literal.bytes > 0 && literal.bytes <= Math.min(maxTakenBytes, policy.maxMessageBytes);
+    !session.isShortOfRoom &&
+    !literal.synchronizing &&
+    literal.bytes > 0 &&
+    literal.bytes <= Math.min(maxTakenBytes, policy.maxMessageBytes);
   // While it is taken the mailbox is looked for; whether the account has room shows when it is stored.
   const target = isTaken ? namedMailbox(session, command.mailbox) : admit(session, command, literal);
   target.catch(() => undefined);
@@ -50,7 +53,12 @@ export async function appendCommand(
   if (message.index.hasNul) return no('A message must not have NUL bytes', 'CANNOT');
   const { flags, keywords } = command.flags;
   const item = { message, flags, keywords, internalDate: command.internalDate };
-  const { uidValidity, uids } = await store.append(accountId, mailbox.id, [item]);
+  const { uidValidity, uids } = await store.append(accountId, mailbox.id, [item]).catch((error: unknown) => {
+    // Its bytes are in the database until the next sweep: such must not become many.
+    session.isShortOfRoom ||= error instanceof MailError && error.fault.kind === 'over-quota';
+    throw error;
+  });
+  session.isShortOfRoom = false;
   if (session.state.at === 'selected' && session.state.view.mailboxId === mailbox.id) session.markStale();
   return ok('APPEND completed', { code: 'APPENDUID', uidValidity, uids });
 }

@@ -23,6 +23,8 @@ export class ImapSession implements Disposable {
   /** Hints wake the session now, because it is in IDLE. */
   isIdling = false;
   failedLogins = 0;
+  /** The account had no room for its last message: whether it has is asked before the next is taken. */
+  isShortOfRoom = false;
   /** The selected mailbox may have changes that nobody hinted at. */
   #mustRefresh = false;
   /** The latest moment of which a hint came for the mailbox that is, or is about to be, selected. */
