@@ -122,7 +122,8 @@ export class DirectoryController implements AsyncDisposable {
       await sleep(Math.min(atMostMs, longestTimerMs), undefined, { signal: either }).catch(() => undefined);
       this.#wake = () => undefined;
     }
-    if (this.#wanted === 'change' || this.#wanted === 'notify') {
+    // Also before what was done is read: who waits for one change often makes the next one then.
+    if (this.#wanted !== null && this.#wanted !== 'start') {
       await sleep(settleMs, undefined, { signal }).catch(() => undefined);
     }
   }

@@ -41,6 +41,8 @@ const passwordsABatch = 100;
 const longestRunMs = 3_000;
 /** … unless comparing takes so long itself that it would be most of the work. */
 const comparisons = 12;
+/** So many take a fraction of a second. */
+const fewActions = 50;
 
 export class DirectoryRunner {
   readonly #foundation: OperatorFoundation;
@@ -80,10 +82,16 @@ export class DirectoryRunner {
     const resources = { ...gathered.resources, secrets: await this.#secrets.read(gathered.resources) };
     const result = await this.#compare(gathered, resources, deletedUids, startedAt);
     const { actions } = result;
-    this.#reporter.report(result, { gathered, secrets: resources.secrets, actions, failures: this.#failures });
+    const compared = { gathered, secrets: resources.secrets, actions, failures: this.#failures };
+    // Many changes take seconds, in which statuses can be written; few are done first, since somebody waits for them.
+    const isMuch = actions.length > fewActions;
+    if (isMuch) this.#reporter.report(result, compared);
     const comparedMs = this.#foundation.clock.monotonicMs() - startedAt;
     const deadline = startedAt + Math.max(longestRunMs, comparisons * comparedMs);
-    const { changes, failures, isCutShort, isBehind, what } = await this.#do(actions, gathered, deadline);
+    const doing = this.#do(actions, gathered, deadline);
+    const { changes, failures, isCutShort, isBehind, what } = await doing.finally(() => {
+      if (!isMuch) this.#reporter.report(result, compared);
+    });
     // What is left over is more than what may be in vain.
     const isRepeating = !isCutShort && [...what].some((each) => this.#done.has(each));
     this.#done = what;
