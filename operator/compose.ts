@@ -14,6 +14,7 @@ import { createOperatorMetrics, type OperatorMetrics } from '#shared/observe/ope
 import { listenFault } from '#shared/process/listen-fault.ts';
 import { version } from '#shared/process/version.ts';
 import { DirectoryController } from './directory/directory-controller.ts';
+import { ObjectReader } from './directory/gathered-objects.ts';
 import type { Leading, OperatorBasis, OperatorFoundation } from './foundation/operator-foundation.ts';
 import { openResourceCaches, ownCaches, ownTypes } from './foundation/resource-caches.ts';
 import { EventRecorder } from './kube/event-recorder.ts';
@@ -78,6 +79,9 @@ export async function startOperator(options: OperatorOptions): Promise<RunningOp
     }),
   );
   void resources.synced.then(() => health.meet('caches'));
+  const objects = new ObjectReader(resources);
+  // Whoever takes over some time has read most of them then.
+  void resources.synced.then(() => objects.gather(() => true));
   const database = stack.use(
     createDatabase({
       url: config.databaseUrl.reveal(),
@@ -96,7 +100,7 @@ export async function startOperator(options: OperatorOptions): Promise<RunningOp
     name: config.leaseName,
     identity: `${config.identity}_${randomBytes(4).toString('hex')}`,
     signal: stopping.signal,
-    onLead: (lead) => leadWith(basis, resources.synced, shown, lead),
+    onLead: (lead) => leadWith(basis, { synced: resources.synced, objects }, shown, lead),
     logger,
     metrics,
     clock,
@@ -128,10 +132,12 @@ type Shown = { board: StatusBoard | null };
 
 type Lead = { readonly stop: AbortSignal; readonly lost: AbortSignal };
 
+type Cached = { readonly synced: Promise<void>; readonly objects: ObjectReader };
+
 /** Everything that the one leader does, until it is to stop; rejects where it must end. */
 async function leadWith(
   basis: OperatorBasis,
-  synced: Promise<void>,
+  { synced, objects }: Cached,
   shown: Shown,
   { stop, lost }: Lead,
 ): Promise<void> {
@@ -166,7 +172,7 @@ async function leadWith(
   const opened = await openWhenReady({ ...basis, ...leading }, stop);
   if (opened === null) return;
   const foundation: OperatorFoundation = { ...basis, ...leading, ...opened, deposed: ended.reject };
-  stack.use(DirectoryController.open(foundation));
+  stack.use(DirectoryController.open(foundation, objects));
   await openParts(foundation, stack);
   logger.info({ event: 'operator.working', epoch: String(opened.epoch) }, 'resources are followed');
   await ended.promise;

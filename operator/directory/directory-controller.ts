@@ -11,7 +11,7 @@ import { ownCaches } from '#operator/foundation/resource-caches.ts';
 import { KubeError } from '#operator/kube/kube-error.ts';
 import { databaseTrouble, schemaTrouble, type DatabaseTrouble } from './database-state.ts';
 import { DirectoryRunner, type RunResult } from './directory-runner.ts';
-import { differsInWish } from './gathered-objects.ts';
+import { differsInWish, type ObjectReader } from './gathered-objects.ts';
 import { reportPending } from './pending-reports.ts';
 import { repeatMs, restMs } from './rest.ts';
 
@@ -45,16 +45,16 @@ export class DirectoryController implements AsyncDisposable {
   #repeated = 0;
   #schemaSeenAt = -Infinity;
 
-  private constructor(foundation: OperatorFoundation) {
+  private constructor(foundation: OperatorFoundation, objects: ObjectReader) {
     this.#foundation = foundation;
-    this.#runner = new DirectoryRunner(foundation);
+    this.#runner = new DirectoryRunner(foundation, objects);
     this.#subscribe();
     this.#running = this.#work();
   }
 
   /** Begins with a comparison at once. */
-  static open(foundation: OperatorFoundation): DirectoryController {
-    return new DirectoryController(foundation);
+  static open(foundation: OperatorFoundation, objects: ObjectReader): DirectoryController {
+    return new DirectoryController(foundation, objects);
   }
 
   /** Lets a comparison that runs come to its end. */

@@ -15,7 +15,7 @@ import { ownershipNow } from '#operator/foundation/ownership.ts';
 import { isEstablishedBy, isProvedBy } from './claims.ts';
 import { CredentialHosts } from './credential-hosts.ts';
 import { releaseFinalizer, settleFinalizers } from './finalizers.ts';
-import { isPaused, ObjectReader, type GatheredObjects } from './gathered-objects.ts';
+import { isPaused, type GatheredObjects, type ObjectReader } from './gathered-objects.ts';
 import { isPasswordAction, makePasswords, type MadePasswords, type PasswordAction } from './new-passwords.ts';
 import { OwnedSecrets } from './owned-secrets.ts';
 import { SecretReader } from './secret-reader.ts';
@@ -40,7 +40,7 @@ const passwordsABatch = 100;
 /** What has come meanwhile is not to wait longer than this for a run with many passwords… */
 const longestRunMs = 3_000;
 /** … unless comparing takes so long itself that it would be most of the work. */
-const comparisons = 12;
+const comparisons = 20;
 /** So many take a fraction of a second. */
 const fewActions = 50;
 
@@ -56,11 +56,11 @@ export class DirectoryRunner {
   /** What the last run did. */
   #done: ReadonlySet<string> = new Set();
 
-  constructor(foundation: OperatorFoundation) {
+  constructor(foundation: OperatorFoundation, objects: ObjectReader) {
     const { client, resources } = foundation;
     this.#foundation = foundation;
     this.#secrets = new SecretReader(client, resources);
-    this.#objects = new ObjectReader(resources);
+    this.#objects = objects;
     this.#owned = new OwnedSecrets(client, resources);
     this.#hosts = new CredentialHosts(resources, this.#owned);
     this.#reporter = new VerdictReporter(foundation);

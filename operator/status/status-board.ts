@@ -93,8 +93,10 @@ export class StatusBoard implements AsyncDisposable {
     if (!entry || isOlder(object.metadata.resourceVersion, entry.resourceVersion)) return;
     entry.resourceVersion = object.metadata.resourceVersion;
     if (entry.prunedTo !== null && sameJson(object.status, entry.prunedTo)) return;
+    // Our own write that comes back: the cache's object is kept, so that there are not two of them.
+    const isKnown = sameJson(object.status, entry.current);
     entry.current = object.status;
-    this.#writeIfDifferent(object.metadata.uid, entry);
+    if (!isKnown) this.#writeIfDifferent(object.metadata.uid, entry);
   }
 
   /** The object is gone. */

@@ -49,6 +49,8 @@ export function createKeyring(keys: ReadonlyMap<string, Buffer>, active: string)
     return key;
   };
   const activeKey = find(active);
+  /** As an object, which Node takes more readily than a Buffer. */
+  const sealingKey = createSecretKey(activeKey);
   /** Keys for tags: what seals is used for nothing else. As objects, since Node takes 40 µs for a Buffer each time. */
   const tagKeys = new Map<string, KeyObject>();
   const tagKey = (id: string): KeyObject => {
@@ -63,7 +65,7 @@ export function createKeyring(keys: ReadonlyMap<string, Buffer>, active: string)
     ids: [...keys.keys()],
     seal: (plain, context) => {
       const nonce = randomBytes(nonceBytes);
-      const sealing = createCipheriv(cipher, activeKey, nonce).setAAD(Buffer.from(context));
+      const sealing = createCipheriv(cipher, sealingKey, nonce).setAAD(Buffer.from(context));
       const sealed = Buffer.concat([sealing.update(plain), sealing.final()]);
       const bytes = Buffer.concat([Buffer.of(formatVersion), nonce, sealing.getAuthTag(), sealed]);
       return { keyId: active, bytes };

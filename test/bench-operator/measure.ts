@@ -27,7 +27,7 @@ export async function allReady({ cluster }: Installation, operator: OperatorProc
   // thousands of resources cost the operator as much as several of them, so they are not asked for all the time either.
   const ready = /^postrider_operator_objects\{kind="Mailbox",ready="True"/;
   await until(async () => {
-    await sleep(1_000);
+    await sleep(2_000);
     return (await metric(operator, ready)) >= count;
   }, longMs);
   const took = seconds(startedAt);
