@@ -38,8 +38,8 @@ export async function startOperatorProcess(options: {
     {
       env: {
         PATH: process.env['PATH'] ?? '',
-      // As in Dockerfile.operator.
-      GLIBC_TUNABLES: 'glibc.malloc.mmap_threshold=1048576',
+        // As in Dockerfile.operator.
+        GLIBC_TUNABLES: 'glibc.malloc.mmap_threshold=1048576',
         KUBECONFIG: options.kubeconfig,
         DATABASE_URL: options.databaseUrl,
         OPERATOR_NAMESPACE: 'default',
