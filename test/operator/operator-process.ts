@@ -8,7 +8,9 @@ import { freePorts } from '../harness/ports.ts';
  * person adds who looks for something (--cpu-prof).
  */
 const nodeOptions = [
-  '--max-semi-space-size=4',
+  '--max-semi-space-size=2',
+  '--initial-old-space-size=64',
+  '--heap-growing-percent=20',
   '--max-old-space-size=256',
   ...(process.env['OPERATOR_NODE_OPTIONS']?.split(' ') ?? []),
 ];
