@@ -50,6 +50,8 @@ export function readyDomains(domains: readonly MailDomainResource[], options: Op
       return isLost && refusedByServer(domain, options) === null ? [uid] : [];
     }),
   );
+  // Of two, it stays whose it is; age decides only where it is nobody's yet.
+  const wanting = new Map(domains.map(({ uid, spec }) => [uid, spec.domain]));
   for (const domain of domains) {
     const { uid, spec } = domain;
     const leaveOut = (path: Path, reason: FaultReason, message: string): void => {
@@ -70,9 +72,10 @@ export function readyDomains(domains: readonly MailDomainResource[], options: Op
       leaveOut(['spec', 'domain'], 'DomainNotProved', whyNotProved(domain, rivals(domain, spec.domain)));
       continue;
     }
-    const holder = isGivenUp(stored, uid) ? holderOf(stored, domain, lost) : null;
-    if (holder !== null) {
-      const message = `the domain ${spec.domain} is that of MailDomain ${holder}, whose record is there too`;
+    const holder = holderOf(stored, domain, lost);
+    const isThere = holder !== null && (isGivenUp(stored, uid) || wanting.get(holder.uid) === spec.domain);
+    if (isThere) {
+      const message = `the domain ${spec.domain} is that of MailDomain ${holder.name}, whose record is there too`;
       leaveOut(['spec', 'domain'], 'DomainConflict', message);
     } else if (missing.length === 0) ready.push(domain);
     else {
@@ -112,15 +115,15 @@ function whyNotProved({ namespace, spec }: MailDomainResource, rival: MailDomain
   return `nobody has shown that ${namespace} has the domain ${spec.domain}: see the record in status, or list it in the MailServer`;
 }
 
-/** Whose resource has the name in use although it was another's before. */
+/** Whose row of the name is in use, another's. */
 function holderOf(
   { domains }: StoredDirectory,
   { uid, spec }: MailDomainResource,
   lost: ReadonlySet<string>,
-): string | null {
+): { readonly uid: string; readonly name: string } | null {
   const row = domains.find(({ name }) => name === spec.domain);
-  const isHeld = row && !row.isRetained && row.resourceUid !== uid && !lost.has(row.resourceUid ?? '');
-  return isHeld ? row.resourceName : null;
+  if (!row || row.isRetained || row.resourceUid === null || row.resourceName === null) return null;
+  return row.resourceUid === uid || lost.has(row.resourceUid) ? null : { uid: row.resourceUid, name: row.resourceName };
 }
 
 /** By UID, and where rows may follow resources of the same name, by that; the names that domains go by. */
