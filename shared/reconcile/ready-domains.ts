@@ -52,6 +52,7 @@ export function readyDomains(domains: readonly MailDomainResource[], options: Op
   );
   // Of two, it stays whose it is; age decides only where it is nobody's yet.
   const wanting = new Map(domains.map(({ uid, spec }) => [uid, spec.domain]));
+  const rows = new Map(stored.domains.map((row) => [row.name, row]));
   for (const domain of domains) {
     const { uid, spec } = domain;
     const leaveOut = (path: Path, reason: FaultReason, message: string): void => {
@@ -72,7 +73,7 @@ export function readyDomains(domains: readonly MailDomainResource[], options: Op
       leaveOut(['spec', 'domain'], 'DomainNotProved', whyNotProved(domain, rivals(domain, spec.domain)));
       continue;
     }
-    const holder = holderOf(stored, domain, lost);
+    const holder = holderOf(rows.get(spec.domain), uid, lost);
     const isThere = holder !== null && (isGivenUp(stored, uid) || wanting.get(holder.uid) === spec.domain);
     if (isThere) {
       const message = `the domain ${spec.domain} is that of MailDomain ${holder.name}, whose record is there too`;
@@ -115,13 +116,12 @@ function whyNotProved({ namespace, spec }: MailDomainResource, rival: MailDomain
   return `nobody has shown that ${namespace} has the domain ${spec.domain}: see the record in status, or list it in the MailServer`;
 }
 
-/** Whose row of the name is in use, another's. */
+/** Whose a name's row is, where that is in use and another's. */
 function holderOf(
-  { domains }: StoredDirectory,
-  { uid, spec }: MailDomainResource,
+  row: StoredDirectory['domains'][number] | undefined,
+  uid: string,
   lost: ReadonlySet<string>,
 ): { readonly uid: string; readonly name: string } | null {
-  const row = domains.find(({ name }) => name === spec.domain);
   if (!row || row.isRetained || row.resourceUid === null || row.resourceName === null) return null;
   return row.resourceUid === uid || lost.has(row.resourceUid) ? null : { uid: row.resourceUid, name: row.resourceName };
 }
