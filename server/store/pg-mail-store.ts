@@ -63,7 +63,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   readonly #lane: DeliveryLane;
   readonly #metrics: StoreMetrics | null;
   readonly #accountTurns = new AccountTurns();
-  readonly #recentPages = new RecentPages();
+  readonly #recentPages: RecentPages;
   readonly #flagOrders = new FlagOrders((accountId, begin) => this.#changeMessages(accountId, begin));
   readonly #uploadTurns = new Turns(maxUploadsAtOnce);
 
@@ -71,6 +71,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     this.#database = database;
     this.#tell = tell;
     this.#metrics = metrics ?? null;
+    this.#recentPages = new RecentPages(database.generation);
     this.#lane = new DeliveryLane(database, this.#metrics);
   }
 

@@ -24,10 +24,20 @@ type Recent = {
 
 export class RecentPages {
   readonly #recent = new Map<AccountId, Recent>();
+  readonly #generation: () => number;
   #pagesInAll = 0;
+  /** Of the connections by which all that is remembered was written. */
+  #writtenIn: number;
+
+  /** `generation`: of the database's connections. Whoever answers the next may never have had what was committed before. */
+  constructor(generation: () => number) {
+    this.#generation = generation;
+    this.#writtenIn = generation();
+  }
 
   /** Only for a change that may be done twice. Null: not all of the pages that may hold the messages are known. */
   get(accountId: AccountId, { from, uids, isRepeatable }: MessageChange<unknown>): Before | null {
+    this.#dropLost();
     const recent = this.#recent.get(accountId);
     if (!isRepeatable || recent?.before.source.id !== from) return null;
     const pages: MailboxPage[] = [];
@@ -44,6 +54,7 @@ export class RecentPages {
 
   /** A state of the mailbox at the moment `enough` or later, with the pages changed after `since`; null: it is not known. */
   stateOf(accountId: AccountId, mailboxId: MailboxId, since: ModSeq, enough: ModSeq): MailboxState | null {
+    this.#dropLost();
     const recent = this.#recent.get(accountId);
     if (recent === undefined || recent.before.source.id !== mailboxId) return null;
     const { source } = recent.before;
@@ -54,6 +65,7 @@ export class RecentPages {
 
   /** What was written, and so is there now. */
   note(accountId: AccountId, { before, writes }: Written): void {
+    this.#dropLost();
     const earlier = this.#recent.get(accountId);
     this.forget(accountId);
     if (writes.rows.kind !== 'flags') return;
@@ -93,5 +105,13 @@ export class RecentPages {
   forget(accountId: AccountId): void {
     this.#pagesInAll -= this.#recent.get(accountId)?.pages.size ?? 0;
     this.#recent.delete(accountId);
+  }
+
+  #dropLost(): void {
+    const generation = this.#generation();
+    if (generation === this.#writtenIn) return;
+    this.#writtenIn = generation;
+    this.#recent.clear();
+    this.#pagesInAll = 0;
   }
 }

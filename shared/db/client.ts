@@ -31,6 +31,11 @@ export type DatabaseOptions = {
 export interface PostgresDatabase extends AsyncDisposable {
   readonly db: Kysely<Database>;
   readonly counts: () => { readonly idle: number; readonly busy: number; readonly waiting: number };
+  /**
+   * Grows with each connection that the pool opens, ends or loses. While it stays the same it is the same server that
+   * answers; afterwards it may be a replica that lacks the last commits.
+   */
+  readonly generation: () => number;
   /** A connection beside the pool, connected; its owner ends it. `settings` are server settings of its session. */
   connect(purpose: string, settings?: Readonly<Record<string, string>>): Promise<pg.Client>;
 }
@@ -81,6 +86,8 @@ export function createDatabase(options: DatabaseOptions): PostgresDatabase {
   pool.on('error', onConnectionError);
   // The pool listens to its idle connections only; an error of one in use must not end the process either.
   pool.on('connect', (client) => client.on('error', onConnectionError));
+  let generation = 0;
+  for (const event of ['connect', 'remove'] as const) pool.on(event, () => (generation += 1));
   const { onQuery } = options;
   const db = new Kysely<Database>({
     dialect: new PostgresDialect({ pool: namingPool(pool) }),
@@ -93,6 +100,7 @@ export function createDatabase(options: DatabaseOptions): PostgresDatabase {
       busy: pool.totalCount - pool.idleCount,
       waiting: pool.waitingCount,
     }),
+    generation: () => generation,
     async connect(purpose, settings = {}) {
       const client = new pg.Client({
         ...config,
