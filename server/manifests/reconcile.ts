@@ -8,7 +8,7 @@ import type { Kysely } from 'kysely';
 import { forEachBounded } from '#shared/base/bounded.ts';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 import type { Database } from '#shared/db/schema.ts';
-import { transact } from '#shared/db/tx.ts';
+import { readSnapshot, transact } from '#shared/db/tx.ts';
 import { noteSecrets } from '#shared/directory/credentials.ts';
 import type { NewPassword } from '#shared/directory/credentials.ts';
 import { reconcileDkimKeys, zoneLine } from '#shared/directory/dkim-keys.ts';
@@ -128,10 +128,10 @@ export class Reconciler {
     const manifests = parseManifests([...own, ...(await readManifestFolder(secretsFolder))]);
     const isComplete = manifests.faults.length === 0;
     const { wanted, faults, notices } = wantedDirectory(manifests.resources, { kind: 'folder', isComplete });
-    const stored = await readDirectory(db);
+    const stored = await readSnapshot(db, readDirectory);
     this.#refuseEmptyFolder(wanted, stored, isComplete);
     const { passwords, recognised } = await this.#known.look(wanted, stored);
-    const observed = observe(stored, wanted, keyring);
+    const observed = observe(stored, wanted, { keyring, isPart: false });
     const directory = {
       ...observed,
       accounts: stored.accounts.map((row) => ({ ...row, password: passwords.get(row.id) ?? ('none' as const) })),

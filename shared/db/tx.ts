@@ -1,6 +1,6 @@
 /** Short transactions. Never one that waits for a client: what is written to a socket is read first and committed. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kysely, Transaction } from 'kysely';
+import type { Kysely, Transaction, TransactionBuilder } from 'kysely';
 import { classifyPgError, isConnectionLoss } from './pg-error.ts';
 import type { Database } from './schema.ts';
 
@@ -14,19 +14,33 @@ const attemptsToBegin = 3;
  * be dead before it began. Any other error is passed on; after a lost connection (`classifyPgError`) nobody knows
  * whether the commit took place.
  */
-export async function transact<T>(db: Kysely<Database>, work: (tx: Transaction<Database>) => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
+export function transact<T>(db: Kysely<Database>, work: Work<T>): Promise<T> {
+  return attempt(() => db.transaction(), work);
+}
+
+/**
+ * As `transact`, for queries that have to see one state of the database (REPEATABLE READ, read only): what others
+ * commit meanwhile is in all of their answers, or in none.
+ */
+export function readSnapshot<T>(db: Kysely<Database>, read: Work<T>): Promise<T> {
+  return attempt(() => db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only'), read);
+}
+
+type Work<T> = (tx: Transaction<Database>) => Promise<T>;
+
+async function attempt<T>(begin: () => TransactionBuilder<Database>, work: Work<T>): Promise<T> {
+  for (let attemptsMade = 1; ; attemptsMade++) {
     let hasBegun = false;
     try {
-      return await db.transaction().execute((tx) => {
+      return await begin().execute((tx) => {
         hasBegun = true;
         return work(tx);
       });
     } catch (error) {
       const isWorthwhile = hasBegun ? classifyPgError(error).kind === 'serialization' : isConnectionLoss(error);
-      if (attempt === (hasBegun ? attempts : attemptsToBegin) || !isWorthwhile) throw error;
+      if (attemptsMade === (hasBegun ? attempts : attemptsToBegin) || !isWorthwhile) throw error;
     }
-    await sleep(retryDelayMs(attempt, Math.random()));
+    await sleep(retryDelayMs(attemptsMade, Math.random()));
   }
 }
 
