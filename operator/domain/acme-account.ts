@@ -36,7 +36,7 @@ const awayMs = 15_000;
 
 export class AcmeAccounts implements Disposable {
   readonly #client: KubeClient;
-  readonly #caches: Pick<ResourceCaches, 'managedSecrets'>;
+  readonly #caches: Pick<ResourceCaches, 'managedSecrets' | 'servers'>;
   /** By UID of the MailServer. */
   readonly #open = new Map<string, AcmeAccount>();
 
@@ -65,9 +65,18 @@ export class AcmeAccounts implements Disposable {
     const known = this.#open.get(server.metadata.uid);
     if (known?.fingerprint === fingerprint) return known;
     known?.client[Symbol.dispose]();
+    this.#closeOfDeleted();
     const account = openAccount(settings, { key, binding, fingerprint });
     this.#open.set(server.metadata.uid, account);
     return account;
+  }
+
+  #closeOfDeleted(): void {
+    for (const [uid, { client }] of this.#open) {
+      if (this.#caches.servers.byUid(uid) !== undefined) continue;
+      client[Symbol.dispose]();
+      this.#open.delete(uid);
+    }
   }
 
   async #binding(server: MailServer, settings: AcmeSettings): Promise<ExternalBinding | Fault | null> {

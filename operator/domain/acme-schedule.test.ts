@@ -7,9 +7,9 @@ const hour = 60 * minute;
 const day = 24 * hour;
 const at = (days: number): Date => new Date(Date.UTC(2026, 0, 1) + days * day);
 
-function problem(type: string, step: AcmeStep, retryAfterMs: number | null = null): AcmeProblem {
+function problem(type: string, step: AcmeStep, retryAfterMs: number | null = null, status = 400): AcmeProblem {
   const document = problemDocument.parse({ type: `urn:ietf:params:acme:error:${type}`, detail: 'so it is' });
-  return new AcmeProblem(document, { step, status: 400, retryAfterMs });
+  return new AcmeProblem(document, { step, status, retryAfterMs });
 }
 
 test('what fails again and again is tried more and more seldom, from minutes to hours', () => {
@@ -30,6 +30,10 @@ test('Retry-After is honoured, and a limit without it is an hour', () => {
     problem: { reason: 'ACMERateLimited', isLimit: true },
   });
   expect(judgeFailure(problem('rateLimited', 'account'), 0)?.waitMs).toBe(hour);
+  // What was begun is gone on with, unless it failed for that.
+  expect(judgeFailure(problem('rateLimited', 'order'), 0)?.isOver).toBe(false);
+  expect(judgeFailure(problem('rateLimited', 'challenge'), 0)?.isOver).toBe(false);
+  expect(judgeFailure(problem('rateLimited', 'challenge', null, 0), 0)?.isOver).toBe(true);
   expect(judgeFailure(problem('dns', 'challenge', minute), 0)?.waitMs).toBe(5 * minute);
 });
 

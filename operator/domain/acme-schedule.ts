@@ -57,6 +57,8 @@ export function judgeFailure(error: unknown, before: number): AcmeFailure | null
   // Theirs to mend: what was begun may still be finished.
   const isTheirs = error.type === 'serverInternal';
   const reason = isTheirs ? 'ACMEUnreachable' : reasonOf(error);
+  // Having asked too often is no verdict on the order; what the order itself tells of is one.
+  const isOver = !isTheirs && (reason !== 'ACMERateLimited' || error.status === 0);
   const advice = adviceOf(error, reason);
   return {
     problem: {
@@ -64,7 +66,7 @@ export function judgeFailure(error: unknown, before: number): AcmeFailure | null
       message: `${error.message}${advice === null ? '' : ` (${advice})`}`,
       isLimit: reason === 'ACMERateLimited',
     },
-    isOver: !isTheirs,
+    isOver,
     waitMs: wait(reason, before, error.retryAfterMs),
   };
 }
