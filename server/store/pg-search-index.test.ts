@@ -277,7 +277,7 @@ describe('the index', () => {
     const where = { id: account.id, mailboxId: account.inboxId };
     const { db } = under.database;
     await put(account, letters(600));
-    expect(await claim(db, account.id)).toBe(0);
+    expect(await claim(db, account.id)).toEqual({ to: 0, narrow: 0, narrowWidth: 0 });
     const built = await buildSegment(db, account.id, 0, signal);
     expect(built?.emails).toBe(600);
     // It stopped here: nothing is written, the lease is not given back.
@@ -286,9 +286,8 @@ describe('the index', () => {
     expect(await index(account.id)).toBe(true);
     expect(await segments(account.id)).toBe(1);
     // It comes back after all, and finds that others have gone on.
-    expect(await addSegment(db, { accountId: account.id, from: 0, to: built?.to ?? 0 }, built?.segment ?? null)).toBe(
-      false,
-    );
+    const indexed = { accountId: account.id, from: 0, to: built?.to ?? 0 };
+    expect(await addSegment(db, indexed, built?.segment ?? null, true)).toBe(false);
     expect(await segments(account.id)).toBe(1);
     await expectSame(where, body('word3'));
   });
@@ -415,6 +414,19 @@ describe('the index', () => {
     expect(
       await db.selectFrom('search_state').select('version').where('account_id', '=', account.id).execute(),
     ).toEqual([]);
+  });
+
+  test('of several accounts is filled in the background', async () => {
+    const accounts = await Promise.all(Array.from({ length: 5 }, () => TestAccount.create(under)));
+    await using indexer = new SearchIndexer({ database: under.database });
+    indexer.start();
+    for (const account of accounts) {
+      await put(account, letters(600));
+      indexer.hear(account.id);
+    }
+    const ids = accounts.map(({ id }) => id);
+    await expect.poll(() => findWaiting(under.database.db, ids, worthwhile), { timeout: 20_000 }).toEqual([]);
+    for (const { id } of accounts) expect(await segments(id)).toBe(1);
   });
 
   test.each([600, 100])('is filled in the background with %i messages', async (count) => {

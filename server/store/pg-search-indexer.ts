@@ -9,7 +9,7 @@ import type { AccountId } from '#shared/base/ids.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import { mailErrorOf } from './pg-fault.ts';
 import { buildSegment } from './pg-search-builder.ts';
-import { claim, findWaiting, release, worthwhile, worthwhileAtRest } from './pg-search-queue.ts';
+import { claim, findWaiting, joinedWidth, release, worthwhile, worthwhileAtRest } from './pg-search-queue.ts';
 import { addSegment, joinSmallSegments } from './pg-search-segments.ts';
 import { KnownColumns } from './search-columns.ts';
 import type { StoreMetrics } from './store-metrics.ts';
@@ -27,10 +27,15 @@ const quietMs = 50;
 const restMs = 3000;
 /** Mail that other servers stored is found so late. */
 const sweepMs = 60_000;
+/** Accounts indexed side by side: while the database reads or writes for one, the text of the other is looked at. */
+const accountsAtOnce = 2;
 /** Mail waits so long at most for the process to be less busy than this; from then on the work takes a third of the time. */
 const maxPutOffMs = 10_000;
+const restAfterWork = 3 * accountsAtOnce - 1;
 const busyShare = 0.75;
 const busyPauseMs = 25;
+/** So long what was found out about the process holds: a look takes time, and accounts with little mail are many. */
+const freeMs = 250;
 /** After a failure, such as a database that is away. */
 const failurePauseMs = 5000;
 
@@ -44,6 +49,8 @@ export class SearchIndexer implements AsyncDisposable {
   /** When news of these accounts were looked at last. */
   readonly #resting = new Map<AccountId, number>();
   #heardAt = 0;
+  /** The process had time for it. */
+  #freeUntil = 0;
   #news = Promise.withResolvers<void>();
   #running: Promise<void> | null = null;
 
@@ -75,27 +82,35 @@ export class SearchIndexer implements AsyncDisposable {
   async indexAccount(accountId: AccountId): Promise<boolean> {
     const { db } = this.#database;
     const { signal } = this.#abort;
-    let from = await claim(db, accountId);
-    if (from === null) return false;
+    const claimed = await claim(db, accountId);
+    if (claimed === null) return false;
+    let { to: from, narrow, narrowWidth } = claimed;
     const since = performance.now();
     let isOurs = true;
+    let isLeased = true;
     try {
       for (let hasMore = true; hasMore && isOurs;) {
         await this.#giveWay(since);
         const startedAt = performance.now();
         const built = await buildSegment(db, accountId, from, signal, this.#known);
         if (!built) break;
-        isOurs = await addSegment(db, { accountId, from, to: built.to }, built.segment);
+        if (built.segment !== null && built.segment.width < joinedWidth) {
+          narrow++;
+          narrowWidth += built.segment.width;
+        }
+        isLeased = built.hasMore || (narrow > 1 && narrowWidth >= joinedWidth);
+        isOurs = await addSegment(db, { accountId, from, to: built.to }, built.segment, !isLeased);
         if (isOurs) this.#metrics?.searchIndexed.inc(built.emails);
         this.#metrics?.searchQueue.dec(built.emails);
         from = built.to;
         hasMore = built.hasMore;
-        if (hasMore && since + maxPutOffMs < startedAt) await this.#pause(2 * (performance.now() - startedAt));
+        if (hasMore && since + maxPutOffMs < startedAt)
+          await this.#pause(restAfterWork * (performance.now() - startedAt));
       }
-      if (isOurs) await joinSmallSegments(db, accountId);
+      if (isOurs && isLeased && narrow > 1) await joinSmallSegments(db, accountId);
       return isOurs;
     } finally {
-      if (isOurs) await release(db, accountId);
+      if (isOurs && isLeased) await release(db, accountId);
     }
   }
 
@@ -150,15 +165,20 @@ export class SearchIndexer implements AsyncDisposable {
     const waiting = await findWaiting(this.#database.db, accounts, enough);
     this.#metrics?.searchQueue.set(waiting.reduce((sum, { emails }) => sum + emails, 0));
     const since = performance.now();
-    for (const { accountId } of waiting) {
-      this.#metrics?.searchLag.set((performance.now() - since) / 1000);
-      if (this.#abort.signal.aborted) return;
-      // Where another server has it and stops in the middle, the sweep finds it again.
-      await this.indexAccount(accountId).catch((error: unknown) => {
-        if (this.#abort.signal.aborted || mailErrorOf(error)) throw error;
-        this.#onError(error);
-      });
-    }
+    const next = waiting.values();
+    const work = async (): Promise<void> => {
+      for (const { accountId } of next) {
+        this.#metrics?.searchLag.set((performance.now() - since) / 1000);
+        if (this.#abort.signal.aborted) return;
+        // Where another server has it and stops in the middle, the sweep finds it again.
+        await this.indexAccount(accountId).catch((error: unknown) => {
+          if (this.#abort.signal.aborted || mailErrorOf(error)) throw error;
+          this.#onError(error);
+        });
+      }
+    };
+    const ended = await Promise.allSettled(Array.from({ length: accountsAtOnce }, work));
+    for (const one of ended) if (one.status === 'rejected') throw one.reason;
     this.#metrics?.searchQueue.set(0);
     this.#metrics?.searchLag.set(0);
   }
@@ -168,9 +188,12 @@ export class SearchIndexer implements AsyncDisposable {
     const { signal } = this.#abort;
     for (let before = performance.eventLoopUtilization(); ;) {
       signal.throwIfAborted();
-      if (performance.now() - since >= maxPutOffMs) return;
+      if (performance.now() - since >= maxPutOffMs || performance.now() < this.#freeUntil) return;
       await this.#pause(busyPauseMs);
-      if (performance.eventLoopUtilization(before).utilization < busyShare) return;
+      if (performance.eventLoopUtilization(before).utilization < busyShare) {
+        this.#freeUntil = performance.now() + freeMs;
+        return;
+      }
       before = performance.eventLoopUtilization();
     }
   }

@@ -19,6 +19,17 @@ const maxCounted = 20_000;
 export const leaseSeconds = 30;
 /** The index is made anew where it has so many times more emails than the account. */
 const deadFactor = 2;
+/** Bytes of a row: segments below are joined once together they reach it, and none gets more than double. */
+export const joinedWidth = 512;
+
+/** What an account's index has when its lease begins. */
+export type Claimed = {
+  /** The id that it is indexed to. */
+  readonly to: number;
+  /** Its segments below `joinedWidth`, and the sum of their widths. */
+  readonly narrow: number;
+  readonly narrowWidth: number;
+};
 
 export type Waiting = { readonly accountId: AccountId; readonly emails: number };
 
@@ -50,25 +61,32 @@ export async function findWaiting(
 }
 
 /**
- * Takes the account for `leaseSeconds` and resolves with the id that it is indexed to. Null: another server has it, or
- * it is indexed by a newer one, or there is no such account. An index of an older form, or one that is mostly of
- * mail that is gone, is dropped.
+ * Takes the account for `leaseSeconds`. Null: another server has it, or it is indexed by a newer one, or there is no such
+ * account. An index of an older form, or one that is mostly of mail that is gone, is dropped.
  */
-export async function claim(db: Kysely<Database>, accountId: AccountId): Promise<number | null> {
-  const { rows } = await sql<{ version: number; indexed_to: bigint; is_dead: boolean }>`/*claim-index*/
+export async function claim(db: Kysely<Database>, accountId: AccountId): Promise<Claimed | null> {
+  const { rows } = await sql<{
+    version: number;
+    indexed_to: bigint;
+    segments: readonly [emails: bigint, narrow: bigint, narrowWidth: bigint];
+    messages: bigint | null;
+  }>`/*claim-index*/
     insert into search_state as t (account_id, version, leased_until)
       -- Locked against its removal, which would miss what we write after it.
       select id, ${indexVersion}, now() + make_interval(secs => ${leaseSeconds}) from account where id = ${accountId} for key share
     on conflict (account_id) do update set leased_until = now() + make_interval(secs => ${leaseSeconds})
       where t.leased_until <= now() and t.version <= ${indexVersion}
-    returning version, indexed_to, (
-      select coalesce(sum(s.emails), 0) > ${deadFactor} * (select a.messages + ${worthwhileAtRest.emails} from account_state a where a.account_id = t.account_id)
-      from search_segment s where s.account_id = t.account_id) as is_dead`.execute(db);
+    returning version, indexed_to, (select a.messages from account_state a where a.account_id = t.account_id) as messages, (
+      select array[coalesce(sum(s.emails), 0), count(*) filter (where s.width < ${joinedWidth}),
+          coalesce(sum(s.width) filter (where s.width < ${joinedWidth}), 0)]::int8[]
+      from search_segment s where s.account_id = t.account_id) as segments`.execute(db);
   const [row] = rows;
   if (!row) return null;
-  if (row.version === indexVersion && !row.is_dead) return Number(row.indexed_to);
+  const [emails, narrow, narrowWidth] = row.segments.map(Number) as [number, number, number];
+  const isDead = row.messages !== null && emails > deadFactor * (Number(row.messages) + worthwhileAtRest.emails);
+  if (row.version === indexVersion && !isDead) return { to: Number(row.indexed_to), narrow, narrowWidth };
   await dropIndex(db, [accountId]);
-  return 0;
+  return { to: 0, narrow: 0, narrowWidth: 0 };
 }
 
 export async function release(db: Kysely<Database>, accountId: AccountId): Promise<void> {

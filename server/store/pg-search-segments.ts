@@ -6,10 +6,7 @@ import { transact } from '#shared/db/tx.ts';
 import { fitsBeside, joinSegments, type Segment } from '#server/search/segment.ts';
 import { int8Array } from './binary-array.ts';
 import { indexVersion } from './pg-search-index.ts';
-import { leaseSeconds } from './pg-search-queue.ts';
-
-/** Bytes of a row: segments below are joined once together they reach it, and none gets more than double. */
-const joinedWidth = 512;
+import { joinedWidth, leaseSeconds } from './pg-search-queue.ts';
 
 export type Indexed = {
   readonly accountId: AccountId;
@@ -18,20 +15,29 @@ export type Indexed = {
   readonly to: number;
 };
 
-/** Null: nothing to add, the emails are gone. False: somebody else has indexed the account meanwhile; nothing is written. */
-export function addSegment(
+/**
+ * `segment` null: nothing to add, the emails are gone. `isLast`: the lease is given back. False: somebody else has indexed
+ * the account meanwhile; nothing is written.
+ */
+export async function addSegment(
   db: Kysely<Database>,
   { accountId, from, to }: Indexed,
   segment: Segment | null,
+  isLast: boolean,
 ): Promise<boolean> {
-  return transact(db, async (tx) => {
-    const { rows } = await sql`/*move-index*/
-      update search_state set indexed_to = ${to}, leased_until = now() + make_interval(secs => ${leaseSeconds})
-      where account_id = ${accountId} and indexed_to = ${from} and version = ${indexVersion} returning 1`.execute(tx);
-    if (rows.length === 0) return false;
-    if (segment) await insertSegment(tx, accountId, segment);
-    return true;
-  });
+  const moved = sql`
+    update search_state set indexed_to = ${to}, leased_until = now() + make_interval(secs => ${isLast ? 0 : leaseSeconds})
+    where account_id = ${accountId} and indexed_to = ${from} and version = ${indexVersion}`;
+  if (segment === null) {
+    const { rows } = await sql`/*move-index*/ ${moved} returning 1`.execute(db);
+    return rows.length > 0;
+  }
+  const { firstEmail, emails, places, width, bits } = segment;
+  const { rows } = await sql`/*move-and-add-segment*/ with moved as (${moved} returning account_id)
+    insert into search_segment (account_id, first_email, emails, places, width, bits)
+    select account_id, ${firstEmail}::int8, ${emails}::int4, ${places}::bytea, ${width}::int4, ${bits}::bytea from moved
+    returning 1`.execute(db);
+  return rows.length > 0;
 }
 
 /** Joins small segments that follow one another, so that a search reads few. */
