@@ -1,6 +1,6 @@
 /**
  * Who is told of changes, in this process and in others. Inside the process at once; others by a NOTIFY, the
- * first of a burst at once and then at most one each `gapMs` for an account. A hint can be lost with a
+ * first of a burst at once and then one each `gapMs`, unless another account's goes earlier and takes it along. A hint can be lost with a
  * connection, so after each reconnect, and slowly always, the accounts with listeners are compared with the database.
  */
 import { randomUUID } from 'node:crypto';
@@ -13,7 +13,7 @@ import { int8Array } from './binary-array.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 
 const channel = 'postrider_change';
-const gapMs = 10;
+const gapMs = 50;
 /** Between two notifications, for all accounts together: what comes meanwhile goes in one. */
 const restMs = 10;
 /** After notifications that could not be sent. */
@@ -104,7 +104,6 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
     if (this.#timer) clearTimeout(this.#timer);
     await this.#sending;
     // What waits for its turn is told before the end.
-    this.#quietUntil.clear();
     await this.#send();
     await this.#sweeping;
     await this.#listening[Symbol.asyncDispose]();
@@ -187,12 +186,12 @@ export class PgChangeFeed implements ChangeFeed, AsyncDisposable {
     const now = performance.now();
     for (const [accountId, until] of this.#quietUntil) if (until <= now) this.#quietUntil.delete(accountId);
     const hints: ChangeHint[] = [];
+    // Those too whose time has not come: they cost little beside the others, and then come together the next time.
     for (const [accountId, { modSeq, mailboxIds }] of this.#pending) {
-      if (this.#quietUntil.has(accountId)) continue;
       hints.push({ accountId, modSeq: modSeq as ModSeq, mailboxIds: [...mailboxIds].slice(0, maxMailboxesPerHint) });
-      this.#pending.delete(accountId);
       this.#quietUntil.set(accountId, now + gapMs);
     }
+    this.#pending.clear();
     if (hints.length === 0) return;
     try {
       await this.#notifier.send(payloadsOf(this.#sender, hints));
