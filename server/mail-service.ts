@@ -31,6 +31,12 @@ import type { ClientFront } from './wire/client-front.ts';
 import { SpoolArea } from './wire/spool.ts';
 import type { TlsContext } from './wire/tls-context.ts';
 
+/**
+ * Mail often comes to one address again and again: for so long an account that takes it is not asked for anew. What the
+ * operator changes is in force so much later, as for a sender whose RCPT was accepted before.
+ */
+const recipientKeepMs = 250;
+
 /** A listener that is open. */
 export interface OpenListener extends Drainable {
   readonly port: number;
@@ -74,7 +80,7 @@ export async function openMailService(
     createIndexer: () => new MessageScanner(),
     onFileBytes: (change) => metrics.spoolBytes.inc(change),
   });
-  const directory = stack.use(createPgDirectory(database));
+  const directory = stack.use(createPgDirectory(database, recipientKeepMs));
   const resolver = await openResolver(foundation);
   const sending = createSendingService({
     config,

@@ -10,13 +10,14 @@ import { isSenderOf, recipientVerdict } from './directory-verdict.ts';
 import { RecipientReader } from './pg-recipients.ts';
 import { credentialMaySendAs } from './pg-submission-logins.ts';
 
-export function createPgDirectory(database: PostgresDatabase): RecipientDirectory & AsyncDisposable {
-  const recipients = new RecipientReader(database);
+/** `keepMs`: an account that takes mail is believed to go on with it for so long. */
+export function createPgDirectory(database: PostgresDatabase, keepMs = 0): RecipientDirectory & AsyncDisposable {
+  const recipients = new RecipientReader(database, keepMs);
   return {
     async resolveRecipient(text, declaredBytes) {
       const address = parseAddress(text);
       if (!address) return { kind: 'unknown' };
-      const { facts, accounts, policy } = await recipients.read(canonicalAddress(address));
+      const { facts, accounts, policy } = await recipients.readReady(canonicalAddress(address));
       const verdict = recipientVerdict(resolveRecipient(address, facts), accounts, declaredBytes);
       return verdict.kind === 'local' && policy !== null ? { ...verdict, policy } : verdict;
     },

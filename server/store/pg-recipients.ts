@@ -1,7 +1,8 @@
 /**
  * Reads what recipients' addresses may lead to. Addresses that are asked for at the same time, by any sessions, share a
- * query, and while one is under way the next are collected: a round trip costs more than a look-up. Nothing is kept
- * beyond the answer, but what `expect` read ahead.
+ * query, and while one is under way the next are collected: a round trip costs more than a look-up. What `expect` read
+ * ahead is kept for its command, and where the maker wants it, for a moment, that an account takes mail: who was accepted
+ * just before could send as well. Nothing else is kept beyond the answer.
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -22,6 +23,9 @@ const paceMs = 2;
 /** For so long what was read ahead may wait for its command; then it is read anew. */
 const aheadMs = 1000;
 const maxAhead = 5000;
+const maxKept = 5000;
+/** Room that an account with a quota must have, so that all that comes while its answer is kept does not fill it. */
+const keptRoomBytes = 64n * 1024n * 1024n;
 
 const answerTimeoutMs = 20_000;
 const settings = {
@@ -41,9 +45,16 @@ export class RecipientReader implements AsyncDisposable {
   #waiting = new Map<string, Asked>();
   #isRunning = false;
   #beganAt = -Infinity;
+  /** Addresses that the last query asked for. */
+  #asked = 0;
+  readonly #keepMs: number;
+  /** Oldest first. */
+  readonly #kept = new Map<string, { readonly at: number; readonly facts: RecipientFacts }>();
   readonly #ahead = new Map<string, { readonly at: number; readonly facts: Promise<RecipientFacts> }>();
 
-  constructor(database: PostgresDatabase) {
+  /** `keepMs`: how long an account's readiness is remembered. */
+  constructor(database: PostgresDatabase, keepMs = 0) {
+    this.#keepMs = keepMs;
     this.#connection = new KeptConnection(database, 'directory', settings);
   }
 
@@ -62,6 +73,16 @@ export class RecipientReader implements AsyncDisposable {
     return this.#ask(key, address);
   }
 
+  /** As `read`, or what was found a moment ago. */
+  async readReady(address: MailAddress): Promise<RecipientFacts> {
+    return this.#keptOf(keyOf(address), this.#keepMs) ?? this.read(address);
+  }
+
+  #keptOf(key: string, ms: number): RecipientFacts | null {
+    const kept = this.#kept.get(key);
+    return kept !== undefined && performance.now() - kept.at < ms ? kept.facts : null;
+  }
+
   /** Canonical addresses that will be read at once, one after the other: reads them now, together. */
   expect(addresses: readonly MailAddress[]): void {
     const at = performance.now();
@@ -73,6 +94,8 @@ export class RecipientReader implements AsyncDisposable {
     for (const address of addresses) {
       const key = keyOf(address);
       if (this.#ahead.has(key) || this.#ahead.size >= maxAhead) continue;
+      // Not what may be too old when its turn has come.
+      if (this.#keptOf(key, this.#keepMs / 2) !== null) continue;
       const facts = this.#ask(key, address);
       // Whoever reads it hears the error; perhaps nobody does.
       facts.catch(() => undefined);
@@ -104,10 +127,10 @@ export class RecipientReader implements AsyncDisposable {
     this.#isRunning = false;
   }
 
-  /** What is asked in the same turn of the event loop goes together, and where one query follows another, a little more. */
+  /** What is asked in the same turn of the event loop goes together, and where several ask again and again, a little more. */
   async #gather(): Promise<void> {
     const since = performance.now() - this.#beganAt;
-    await (since < paceMs ? sleep(paceMs - since) : nextTurn());
+    await (since < paceMs && this.#asked > 1 ? sleep(paceMs - since) : nextTurn());
     this.#beganAt = performance.now();
   }
 
@@ -127,6 +150,8 @@ export class RecipientReader implements AsyncDisposable {
   }
 
   async #read(addresses: readonly MailAddress[]): Promise<readonly RecipientFacts[]> {
+    const at = performance.now();
+    this.#asked = addresses.length;
     const direct = new Map<number, AccountRow>();
     for (const row of await this.#query<AccountRow>(recipientAccounts(addresses))) direct.set(row.asked, row);
     const others = addresses.filter((_, i) => !direct.has(i + 1));
@@ -135,8 +160,20 @@ export class RecipientReader implements AsyncDisposable {
     let place = 0;
     return addresses.map((address, i) => {
       const row = direct.get(i + 1);
-      return row === undefined ? collectFacts(address, byAsked.get(++place) ?? []) : factsOfAccount(address, row);
+      if (row === undefined) return collectFacts(address, byAsked.get(++place) ?? []);
+      const facts = factsOfAccount(address, row);
+      if (this.#keepMs > 0 && isReady(row)) this.#keep(keyOf(address), at, facts);
+      return facts;
     });
+  }
+
+  #keep(key: string, at: number, facts: RecipientFacts): void {
+    for (const [oldest, kept] of this.#kept) {
+      if (this.#kept.size < maxKept && at - kept.at < this.#keepMs) break;
+      this.#kept.delete(oldest);
+    }
+    this.#kept.delete(key);
+    this.#kept.set(key, { at, facts });
   }
 
   async #query<Row extends pg.QueryResultRow>(query: pg.QueryConfig): Promise<readonly Row[]> {
@@ -152,6 +189,12 @@ export class RecipientReader implements AsyncDisposable {
       }
     }
   }
+}
+
+/** Takes mail now, and will have room for what comes in the next moment. */
+function isReady({ retained, account_suspended, domain_suspended, quota_bytes, used_bytes }: AccountRow): boolean {
+  if (retained || account_suspended || domain_suspended) return false;
+  return quota_bytes === null || (used_bytes ?? 0n) + keptRoomBytes <= quota_bytes;
 }
 
 function keyOf({ localPart, domain }: MailAddress): string {

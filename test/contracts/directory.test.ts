@@ -94,6 +94,35 @@ test('members send as an alias that says so, until their account or its domain i
   expect(await maySend()).toBe(false);
 });
 
+test('that an account takes mail is remembered for a moment, and nothing else', async () => {
+  const { db } = database;
+  const accounts = await fill({
+    domains: [{ name: 'example.org' }],
+    accounts: [
+      { address: 'alice@example.org' },
+      { address: 'bob@example.org', quotaBytes: 2n ** 30n },
+      { address: 'carol@example.org', quotaBytes: 2n ** 20n },
+    ],
+  });
+  const [alice, bob, carol] = [...accounts.values()] as [AccountId, AccountId, AccountId];
+  const names = ['alice@example.org', 'bob@example.org', 'carol@example.org', 'dave@example.org'];
+  const kindsOf = async (of: typeof recipients): Promise<readonly string[]> =>
+    (await Promise.all(names.map((name) => of.resolveRecipient(name, 0)))).map(({ kind }) => kind);
+  await using long = createPgDirectory(database, 600_000);
+  await using short = createPgDirectory(database, 20);
+  expect(await kindsOf(long)).toEqual(['local', 'local', 'local', 'unknown']);
+  await kindsOf(short);
+  await db.updateTable('account').where('id', 'in', [alice, bob, carol]).set({ suspended: true }).execute();
+  // Carol's quota may be full the next time.
+  expect(await kindsOf(long)).toEqual(['local', 'local', 'suspended', 'unknown']);
+  expect(await long.maySendAs(alice, 'alice@example.org')).toBe(false);
+  expect(await kindsOf(recipients)).toEqual(['suspended', 'suspended', 'suspended', 'unknown']);
+  await expect.poll(() => kindsOf(short)).toEqual(['suspended', 'suspended', 'suspended', 'unknown']);
+  await db.updateTable('account').where('id', '=', carol).set({ suspended: false }).execute();
+  // A refusal is not remembered.
+  expect(await kindsOf(long)).toEqual(['local', 'local', 'local', 'unknown']);
+});
+
 test('RCPT and login find one of many addresses through the indexes', async () => {
   const { db } = database;
   await fill({ domains: [{ name: 'example.org', catchAll: 'u1@example.org' }] });
