@@ -1,6 +1,6 @@
 /** STORE, COPY, MOVE, EXPUNGE and APPEND. */
 import { sampleOf, type Bench } from '../bench.ts';
-import { loginOf, plainUsers, type MailServer, type ServerName } from '../servers/mail-server.ts';
+import { loginOf, marker, plainUsers, type MailServer, type ServerName } from '../servers/mail-server.ts';
 import { times, type Aim } from './aim.ts';
 import { disk, postgresWrites } from './limits.ts';
 import type { Row } from './row.ts';
@@ -10,11 +10,18 @@ const servers: readonly ServerName[] = ['postrider', 'dovecot-mdbox', 'dovecot-s
 
 const workCount = (bench: Bench): number => bench.size(10_000, 2000);
 
-function fillWork(bench: Bench, server: MailServer): Promise<void> {
-  return bench.fill(server, 'writer', { name: 'Work', count: workCount(bench), bytes: 2 * kib });
+function fillWork(bench: Bench, server: MailServer, user: string): Promise<void> {
+  return bench.fill(server, user, { name: 'Work', count: workCount(bench), bytes: 2 * kib });
 }
 
-function bulk(name: string, aim: Aim, o: { before: readonly string[]; command: string; told?: string }): Row {
+type Bulk = {
+  readonly user: string;
+  readonly before: readonly string[];
+  readonly command: string;
+  readonly told?: string;
+};
+
+function bulk(name: string, aim: Aim, o: Bulk): Row {
   return {
     name,
     title: `${o.command.split(' ')[0]} of 10,000 messages`,
@@ -23,11 +30,11 @@ function bulk(name: string, aim: Aim, o: { before: readonly string[]; command: s
     aim,
     clearLogin: true,
     servers,
-    prepare: fillWork,
+    prepare: (bench, server) => fillWork(bench, server, o.user),
     async measure(bench, server) {
       const timed = await bench.timed(server, {
         kind: 'imap-script',
-        login: loginOf(server, 'writer'),
+        login: loginOf(server, o.user),
         before: o.before,
         commands: [o.command],
         depth: 1,
@@ -77,12 +84,12 @@ function storeOne(name: string, connections: number): Row {
     clearLogin: true,
     servers: ['postrider', 'dovecot-mdbox', 'dovecot-sdbox', 'empty-loop'],
     async prepare(bench, server) {
-      if (server.name !== 'empty-loop') await fillWork(bench, server);
+      if (server.name !== 'empty-loop') await fillWork(bench, server, marker);
     },
     async measure(bench, server) {
       const timed = await bench.timed(server, {
         kind: 'imap-store',
-        logins: Array.from({ length: connections }, () => loginOf(server, 'writer')),
+        logins: Array.from({ length: connections }, () => loginOf(server, marker)),
         seconds: bench.seconds(3, 1),
         mailbox: 'Work',
       });
@@ -94,17 +101,20 @@ function storeOne(name: string, connections: number): Row {
 
 export const writeRows: readonly Row[] = [
   bulk('store', times(1, 'dovecot-mdbox'), {
+    user: marker,
     before: ['SELECT Work', 'STORE 1:* -FLAGS.SILENT (\\Answered)'],
     command: 'STORE 1:* +FLAGS (\\Answered)',
     told: ' FETCH (',
   }),
-  bulk('copy', times(2, 'dovecot-mdbox'), { before: fresh, command: 'COPY 1:* Target' }),
+  bulk('copy', times(2, 'dovecot-mdbox'), { user: 'writer', before: fresh, command: 'COPY 1:* Target' }),
   bulk('move', times(2, 'dovecot-mdbox'), {
+    user: 'writer',
     before: ['DELETE Target', 'CREATE Target', ...copied],
     command: 'MOVE 1:* Target',
     told: ' EXPUNGE\r\n',
   }),
   bulk('expunge', times(1, 'dovecot-mdbox'), {
+    user: 'writer',
     before: [...copied, 'STORE 1:* +FLAGS.SILENT (\\Deleted)'],
     command: 'EXPUNGE',
     told: ' EXPUNGE\r\n',

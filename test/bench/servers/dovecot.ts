@@ -7,7 +7,7 @@ import { freePorts } from '../../harness/ports.ts';
 import { runProgram } from '../../harness/run-program.ts';
 import type { Certificate } from './certificate.ts';
 import { Child, isListening } from './child.ts';
-import { password, users, type MailServer, type ServerName } from './mail-server.ts';
+import { marker, password, users, type MailServer, type ServerName } from './mail-server.ts';
 
 const program = '/usr/sbin/dovecot';
 const xapian = '/usr/lib/dovecot/modules/lib21_fts_xapian_plugin.so';
@@ -141,7 +141,12 @@ async function usersText(folder: string): Promise<string> {
     users.map((user) => {
       const name = prefix + user;
       const hash = user.startsWith('cheap') ? stdout.trim() : argon2id;
-      return `${name}:${hash}:${mailOwner}:${mailOwner}::${folder}/mail/${name}::userdb_mail=${location}${plugins === '' ? '' : ` userdb_mail_plugins=${plugins}`}`;
+      const more = [
+        ...(plugins === '' ? [] : [`userdb_mail_plugins=${plugins}`]),
+        // As it is by default, "optimized", Dovecot answers STORE without an fsync.
+        ...(user === marker ? ['userdb_mail_fsync=always'] : []),
+      ];
+      return `${name}:${hash}:${mailOwner}:${mailOwner}::${folder}/mail/${name}::${[`userdb_mail=${location}`, ...more].join(' ')}`;
     }),
   );
   return `${lines.join('\n')}\n`;

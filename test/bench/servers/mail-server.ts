@@ -18,7 +18,9 @@ export const password = 'correct horse battery';
 export const plainUsers: readonly string[] = Array.from({ length: 50 }, (_, n) => `user${n}`);
 /** Where Dovecot need not compute argon2id. */
 export const cheapUsers: readonly string[] = plainUsers.map((_, n) => `cheap${n}`);
-export const users: readonly string[] = [...plainUsers, ...cheapUsers, 'reader', 'grown', 'idler', 'writer'];
+/** Whose flags are durable when STORE is answered, which Dovecot has to be told. */
+export const marker = 'marker';
+export const users: readonly string[] = [...plainUsers, ...cheapUsers, 'reader', 'grown', 'idler', 'writer', marker];
 
 /** Where users hand in what goes to the sinks. */
 export type Sending = {
