@@ -1,4 +1,7 @@
-/** When resources and rows are compared: at changes on either side, from time to time, and after what failed. */
+/**
+ * When resources and rows are compared: at changes on either side, from time to time, and after what failed. What is to
+ * be compared when is run-schedule.ts's to say.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProgramFault } from '#shared/base/program-fault.ts';
 import { listen } from '#shared/db/listen.ts';
@@ -9,11 +12,13 @@ import type { MailServer } from '#operator/api/mail-server.ts';
 import type { OperatorFoundation } from '#operator/foundation/operator-foundation.ts';
 import { ownCaches } from '#operator/foundation/resource-caches.ts';
 import { KubeError } from '#operator/kube/kube-error.ts';
+import type { Secret } from '#operator/kube/core-resources.ts';
 import { databaseTrouble, schemaTrouble, type DatabaseTrouble } from './database-state.ts';
 import { DirectoryRunner, type RunResult } from './directory-runner.ts';
 import { differsInWish, type ObjectReader } from './gathered-objects.ts';
 import { reportPending } from './pending-reports.ts';
 import { repeatMs, restMs } from './rest.ts';
+import { RunSchedule, type Cause } from './run-schedule.ts';
 
 /** Changes come in crowds; so long after the first of them, in ms. */
 const settleMs = 50;
@@ -28,15 +33,13 @@ const repeatsToTell = 5;
 /** A timer's longest time. */
 const longestTimerMs = 2 ** 31 - 1;
 
-type Cause = 'start' | 'change' | 'notify' | 'sweep' | 'retry' | 'due';
-
 export class DirectoryController implements AsyncDisposable {
   readonly #foundation: OperatorFoundation;
   readonly #runner: DirectoryRunner;
   readonly #stopping = new AbortController();
   readonly #subscriptions = new AsyncDisposableStack();
   readonly #running: Promise<void>;
-  #wanted: Cause | null = 'start';
+  readonly #schedule: RunSchedule;
   #wake: () => void = () => undefined;
   /** Resources whose deletion was seen and not yet dealt with. */
   #deleted = new Set<string>();
@@ -48,6 +51,7 @@ export class DirectoryController implements AsyncDisposable {
   private constructor(foundation: OperatorFoundation, objects: ObjectReader) {
     this.#foundation = foundation;
     this.#runner = new DirectoryRunner(foundation, objects);
+    this.#schedule = new RunSchedule(foundation.clock);
     this.#subscribe();
     this.#running = this.#work();
   }
@@ -69,8 +73,11 @@ export class DirectoryController implements AsyncDisposable {
     for (const cache of ownCaches(resources)) {
       const subscription = cache.onChange((change) => {
         // What a new list merely lacks may be missing for another reason: of that the guard of mass-detach.ts decides.
-        if (change.kind === 'deleted' && change.isInferred !== true) this.#deleted.add(change.object.metadata.uid);
-        if (change.kind !== 'changed' || differsInWish(change.old, change.object)) this.#want('change');
+        const { uid } = change.object.metadata;
+        if (change.kind === 'deleted' && change.isInferred !== true) this.#deleted.add(uid);
+        if (change.kind === 'changed' && !differsInWish(change.old, change.object)) return;
+        if (change.object.kind === 'Mailbox' && change.kind !== 'deleted') this.#touch([uid]);
+        else this.#want('change');
       });
       this.#subscriptions.use(subscription);
     }
@@ -81,12 +88,14 @@ export class DirectoryController implements AsyncDisposable {
         if (change.kind !== 'changed' || hasStatus(change.old) !== hasStatus(change.object)) this.#want('change');
       }),
     );
-    this.#subscriptions.use(resources.managedSecrets.onChange(() => this.#want('change')));
     this.#subscriptions.use(
-      resources.otherSecrets.onChange(({ object }) => {
-        if (this.#runner.concerns(object)) this.#want('change');
+      resources.managedSecrets.onChange(({ object }) => {
+        const uid = this.#runner.ownerOf(object);
+        if (uid === null) this.#want('change');
+        else this.#touch([uid]);
       }),
     );
+    this.#subscriptions.use(resources.otherSecrets.onChange(({ object }) => this.#secretChanged(object)));
     for (const channel of [directoryChannel, claimChannel]) {
       const heard = (): void => this.#want('notify');
       const onError = (err: unknown): void =>
@@ -95,27 +104,39 @@ export class DirectoryController implements AsyncDisposable {
     }
   }
 
+  #secretChanged(secret: Secret): void {
+    const concerned = this.#runner.concernedBy(secret);
+    if (concerned === 'others') this.#want('change');
+    else if (concerned.length > 0) this.#touch(concerned);
+  }
+
   #want(cause: Cause): void {
-    this.#wanted ??= cause;
+    this.#schedule.want(cause);
+    this.#wake();
+  }
+
+  #touch(uids: readonly string[]): void {
+    for (const uid of uids) this.#schedule.touch(uid);
     this.#wake();
   }
 
   async #work(): Promise<void> {
     const { signal } = this.#stopping;
-    let waitMs = 0;
+    let isFirst = true;
     while (!signal.aborted && !this.#foundation.lost.aborted) {
-      await this.#untilWanted(waitMs);
+      if (!isFirst) await this.#untilDue();
+      isFirst = false;
       if (signal.aborted || this.#foundation.lost.aborted) return;
-      const cause = this.#wanted ?? 'sweep';
-      this.#wanted = null;
-      waitMs = await this.#run(cause);
+      const run = this.#schedule.next();
+      await (run.kind === 'whole' ? this.#runWhole(run.cause) : this.#runPart(run.uids));
     }
   }
 
-  /** A change, or `atMostMs`; then until the crowd of changes is over. */
-  async #untilWanted(atMostMs: number): Promise<void> {
+  /** Until there is something to do; then until the crowd of changes is over. */
+  async #untilDue(): Promise<void> {
     const { signal } = this.#stopping;
-    if (this.#wanted === null && atMostMs > 0) {
+    const atMostMs = this.#schedule.restMs();
+    if (atMostMs > 0) {
       const woken = new AbortController();
       this.#wake = () => woken.abort();
       const either = AbortSignal.any([signal, woken.signal]);
@@ -123,27 +144,39 @@ export class DirectoryController implements AsyncDisposable {
       this.#wake = () => undefined;
     }
     // Also before what was done is read: who waits for one change often makes the next one then.
-    if (this.#wanted !== null && this.#wanted !== 'start') {
-      await sleep(settleMs, undefined, { signal }).catch(() => undefined);
-    }
+    if (this.#schedule.restMs() === 0) await sleep(settleMs, undefined, { signal }).catch(() => undefined);
   }
 
-  /** Resolves with how long nothing needs to be done, in ms. */
-  async #run(cause: Cause): Promise<number> {
+  async #runWhole(cause: Cause): Promise<void> {
     const { metrics, clock } = this.#foundation;
     const deleted = this.#deleted;
     this.#deleted = new Set();
+    const startedAt = clock.monotonicMs();
     try {
       await this.#checkSchema();
       const result = await this.#runner.run(deleted);
       this.#failures = 0;
       metrics.passes.inc({ cause, outcome: result.changes > 0 ? 'changed' : 'same' });
       // What was cut short still has to know of them.
-      if (result.isMore) for (const uid of deleted) this.#deleted.add(uid);
-      return this.#restAfter(result, clock.now());
+      if (result.more === 'everything') for (const uid of deleted) this.#deleted.add(uid);
+      this.#schedule.compared(clock.monotonicMs() - startedAt);
+      this.#planAfter(result, clock.now());
     } catch (error) {
       for (const uid of deleted) this.#deleted.add(uid);
-      return await this.#failed(cause, error);
+      this.#schedule.failed(await this.#failed(cause, error));
+    }
+  }
+
+  async #runPart(uids: ReadonlySet<string>): Promise<void> {
+    const { metrics, clock } = this.#foundation;
+    try {
+      await this.#checkSchema();
+      const result = await this.#runner.runPart(uids);
+      metrics.parts.inc({ outcome: outcomeOf(result) });
+      if (result === null) this.#want('change');
+      else this.#planAfter(result, clock.now());
+    } catch (error) {
+      this.#schedule.failed(await this.#failed('change', error));
     }
   }
 
@@ -154,20 +187,20 @@ export class DirectoryController implements AsyncDisposable {
     this.#schemaSeenAt = clock.monotonicMs();
   }
 
-  #restAfter(result: RunResult, now: Date): number {
+  #planAfter(result: RunResult, now: Date): void {
     this.#repeated = result.isRepeating ? this.#repeated + 1 : 0;
     if (result.isRepeating) {
       const waitMs = repeatMs(this.#repeated);
       const message = 'what was done a moment ago had to be done again; somebody else may be undoing it';
       const level = this.#repeated === repeatsToTell ? 'warn' : 'debug';
       this.#foundation.logger[level]({ event: 'directory.repeating', times: this.#repeated, waitMs }, message);
-      return waitMs;
+      this.#schedule.sweepIn(waitMs);
+    } else if (result.more === 'everything') {
+      this.#schedule.want('retry');
+    } else {
+      if (result.more !== 'nothing') this.#schedule.follow(result.more);
+      this.#schedule.sweepIn(restMs(result, now, this.#foundation.config.sweepSeconds * 1000));
     }
-    if (result.isMore) {
-      this.#wanted ??= 'retry';
-      return 0;
-    }
-    return restMs(result, now, this.#foundation.config.sweepSeconds * 1000);
   }
 
   async #failed(cause: Cause, error: unknown): Promise<number> {
@@ -196,6 +229,11 @@ export class DirectoryController implements AsyncDisposable {
       this.#foundation.logger.warn({ event: 'directory.report-failed', err }, 'tried again soon');
     }
   }
+}
+
+function outcomeOf(result: RunResult | null): string {
+  if (result === null) return 'whole';
+  return result.changes > 0 ? 'changed' : 'same';
 }
 
 function hasStatus({ status }: MailServer): boolean {

@@ -25,61 +25,110 @@ export type GatheredObjects = {
   readonly foreign: readonly string[];
 };
 
+/** Of the object itself only what tells whether it is still the same. */
+type Known = Map<string, { readonly metadata: KubeObject['metadata']; readonly read: ReadObject }>;
+
 export class ObjectReader {
   readonly #caches: ResourceCaches;
-  #known = new Map<string, { readonly object: KubeObject; readonly read: ReadObject }>();
+  #known: Known = new Map();
 
   constructor(caches: ResourceCaches) {
     this.#caches = caches;
   }
 
   gather(isOurs: IsOurs): GatheredObjects {
-    const { servers, domains, mailboxes, aliases, credentials, routes, policies } = this.#caches;
-    const unreadable: ResourceFault[] = [];
-    const unreadableDeleting = new Set<string>();
-    const foreign: string[] = [];
-    const objects = new Map<string, OwnObject>();
-    const known = new Map<string, { readonly object: KubeObject; readonly read: ReadObject }>();
-    const readAll = (kind: ClusterKind, items: readonly OwnObject[]): readonly Resource[] =>
-      items.flatMap((object) => {
-        const { uid } = object.metadata;
-        if (!isOurs(object)) {
-          foreign.push(uid);
-          return [];
-        }
-        const read = this.#read(kind, object);
-        known.set(uid, { object, read });
-        objects.set(uid, object);
-        if (read.resource) return [read.resource];
-        unreadable.push(read.fault);
-        if (object.metadata.deletionTimestamp !== undefined) unreadableDeleting.add(uid);
-        return [];
-      });
+    const { mailboxes, aliases, credentials, routes } = this.#caches;
+    const known: Known = new Map();
+    const gathering = new Gathering(isOurs, (kind, object) => this.#read(kind, object, known));
     const resources = {
-      domains: readAll('MailDomain', domains.items()),
-      mailboxes: readAll('Mailbox', mailboxes.items()),
-      aliases: readAll('MailAlias', aliases.items()),
-      routes: readAll('MailRoute', routes.items()),
-      credentials: readAll('MailCredential', credentials.items()),
-      policies: readAll('MailPolicy', policies.items()),
-      servers: readAll('MailServer', servers.items()),
-    } as Omit<Resources, 'secrets'>;
+      ...this.#common(gathering),
+      mailboxes: gathering.readAll('Mailbox', mailboxes.items()),
+      aliases: gathering.readAll('MailAlias', aliases.items()),
+      routes: gathering.readAll('MailRoute', routes.items()),
+      credentials: gathering.readAll('MailCredential', credentials.items()),
+    } as GatheredObjects['resources'];
     this.#known = known;
-    return { resources, unreadable, unreadableDeleting, objects, foreign };
+    return gathering.done(resources);
   }
 
-  #read(kind: ClusterKind, object: OwnObject): ReadObject {
+  /**
+   * These Mailboxes, and what all Mailboxes need. Null: one of them is gone or paused, can't be read, or is not ours:
+   * everything else may have to do with that.
+   */
+  gatherSome(uids: ReadonlySet<string>, isOurs: IsOurs): GatheredObjects | null {
+    const objects = [...uids].flatMap((uid) => this.#caches.mailboxes.byUid(uid) ?? []);
+    if (objects.length < uids.size || objects.some((object) => isPaused(object) || !isOurs(object))) return null;
+    const gathering = new Gathering(isOurs, (kind, object) => this.#read(kind, object, this.#known));
+    const mailboxes = gathering.readAll('Mailbox', objects);
+    if (mailboxes.length < uids.size) return null;
+    const resources = { ...this.#common(gathering), mailboxes, aliases: [], routes: [], credentials: [] };
+    return gathering.done(resources as unknown as GatheredObjects['resources']);
+  }
+
+  #common(gathering: Gathering) {
+    const { servers, domains, policies } = this.#caches;
+    return {
+      domains: gathering.readAll('MailDomain', domains.items()),
+      policies: gathering.readAll('MailPolicy', policies.items()),
+      servers: gathering.readAll('MailServer', servers.items()),
+    };
+  }
+
+  /** Once, as long as nothing but the status changes; noted in `known`. */
+  #read(kind: ClusterKind, object: OwnObject, known: Known): ReadObject {
     const before = this.#known.get(object.metadata.uid);
-    if (before && !differsInWish(before.object, object)) return before.read;
-    return readClusterObject(kind, object);
+    const read = before && !differsInWish(before, object) ? before.read : readClusterObject(kind, object);
+    known.set(object.metadata.uid, { metadata: object.metadata, read });
+    return read;
+  }
+}
+
+class Gathering {
+  readonly #isOurs: IsOurs;
+  readonly #read: (kind: ClusterKind, object: OwnObject) => ReadObject;
+  readonly #unreadable: ResourceFault[] = [];
+  readonly #unreadableDeleting = new Set<string>();
+  readonly #foreign: string[] = [];
+  readonly #objects = new Map<string, OwnObject>();
+
+  constructor(isOurs: IsOurs, read: (kind: ClusterKind, object: OwnObject) => ReadObject) {
+    this.#isOurs = isOurs;
+    this.#read = read;
+  }
+
+  readAll(kind: ClusterKind, items: readonly OwnObject[]): readonly Resource[] {
+    return items.flatMap((object) => {
+      const { uid } = object.metadata;
+      if (!this.#isOurs(object)) {
+        this.#foreign.push(uid);
+        return [];
+      }
+      const read = this.#read(kind, object);
+      this.#objects.set(uid, object);
+      if (read.resource) return [read.resource];
+      this.#unreadable.push(read.fault);
+      if (object.metadata.deletionTimestamp !== undefined) this.#unreadableDeleting.add(uid);
+      return [];
+    });
+  }
+
+  done(resources: GatheredObjects['resources']): GatheredObjects {
+    return {
+      resources,
+      unreadable: this.#unreadable,
+      unreadableDeleting: this.#unreadableDeleting,
+      objects: this.#objects,
+      foreign: this.#foreign,
+    };
   }
 }
 
 /** More than the status is different. */
-export function differsInWish(a: KubeObject, b: KubeObject): boolean {
-  if (a === b) return false;
-  const one = a.metadata;
-  const other = b.metadata;
+export function differsInWish(
+  { metadata: one }: Pick<KubeObject, 'metadata'>,
+  { metadata: other }: Pick<KubeObject, 'metadata'>,
+): boolean {
+  if (one === other) return false;
   return (
     one.uid !== other.uid ||
     one.generation !== other.generation ||

@@ -19,7 +19,7 @@ export class ReferencedSecrets {
   readonly #client: KubeClient;
   readonly #metadata: ResourceCache<Secret>;
   #known = new Map<string, Known>();
-  #referenced: ReadonlySet<string> = new Set();
+  #referenced = new Set<string>();
 
   constructor(client: KubeClient, metadata: ResourceCache<Secret>) {
     this.#client = client;
@@ -33,7 +33,21 @@ export class ReferencedSecrets {
 
   /** Those of `keys` that there are, as they are now. Rejects where one can't be read. */
   async read(keys: ReadonlySet<string>): Promise<readonly SecretResource[]> {
-    this.#referenced = keys;
+    this.#referenced = new Set(keys);
+    const known = await this.#readNow(keys);
+    this.#known = known;
+    return [...known.values()].map(({ secret }) => secret);
+  }
+
+  /** As `read`, beside those that were read before. */
+  async readMore(keys: ReadonlySet<string>): Promise<readonly SecretResource[]> {
+    for (const key of keys) this.#referenced.add(key);
+    const known = await this.#readNow(keys);
+    for (const [key, secret] of known) this.#known.set(key, secret);
+    return [...known.values()].map(({ secret }) => secret);
+  }
+
+  async #readNow(keys: ReadonlySet<string>): Promise<Map<string, Known>> {
     const known = new Map<string, Known>();
     await forEachBounded(keys, readsAtOnce, async (key) => {
       const [namespace = '', name = ''] = key.split('/');
@@ -46,8 +60,7 @@ export class ReferencedSecrets {
         if (secret) known.set(key, secret);
       }
     });
-    this.#known = known;
-    return [...known.values()].map(({ secret }) => secret);
+    return known;
   }
 
   async #get(namespace: string, name: string): Promise<Known | null> {

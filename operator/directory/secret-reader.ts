@@ -1,16 +1,22 @@
 import { readClusterSecret } from '#shared/provisioning/cluster-object.ts';
 import type { Resources, SecretResource } from '#shared/provisioning/resource.ts';
 import { ownerAnnotation } from '#shared/provisioning/secret.ts';
+import { generatedSecretName } from '#shared/provisioning/wanted.ts';
 import type { KubeClient } from '#operator/kube/client.ts';
 import type { Secret } from '#operator/kube/core-resources.ts';
 import { keyOf } from '#operator/kube/resource.ts';
 import type { ResourceCaches } from '#operator/foundation/resource-caches.ts';
 import { ReferencedSecrets, referencesOf } from './referenced-secrets.ts';
 
+/** UIDs of the Mailboxes that have their password from a Secret; `others`: it is not for Mailboxes alone. */
+export type Referrers = readonly string[] | 'others';
+
 /** The Secrets that a comparison needs: ours, and those that resources refer to. */
 export class SecretReader {
-  readonly #caches: Pick<ResourceCaches, 'managedSecrets'>;
+  readonly #caches: Pick<ResourceCaches, 'managedSecrets' | 'mailboxes'>;
   readonly #referenced: ReferencedSecrets;
+  /** `namespace/name` of those that routes refer to. */
+  #ofRoutes: ReadonlySet<string> = new Set();
   /** By the object as the cache has it. */
   readonly #read = new WeakMap<Secret, SecretResource>();
 
@@ -21,6 +27,7 @@ export class SecretReader {
 
   async read(resources: Pick<Resources, 'mailboxes' | 'routes'>): Promise<readonly SecretResource[]> {
     const references = referencesOf(resources);
+    this.#ofRoutes = referencesOf({ mailboxes: [], routes: resources.routes });
     const managed = this.#caches.managedSecrets
       .items()
       // One with our label that we did not make is of no use; for whom ours were made is looked at where they are used.
@@ -29,9 +36,39 @@ export class SecretReader {
     return [...managed, ...(await this.#referenced.read(references))];
   }
 
-  /** Whether a change of this Secret, which is not ours, matters. */
-  isReferenced(secret: Secret): boolean {
-    return this.#referenced.isReferenced(keyOf(secret.metadata));
+  /** Those that these Mailboxes need, of which others may need more. */
+  async readOf(mailboxes: Resources['mailboxes']): Promise<readonly SecretResource[]> {
+    const references = referencesOf({ mailboxes, routes: [] });
+    const own = mailboxes.map(({ namespace, name }) => keyOf({ namespace, name: generatedSecretName(name) }));
+    const managed = [...new Set([...own, ...references])].flatMap((key) => {
+      const [namespace = '', name = ''] = key.split('/');
+      const secret = this.#caches.managedSecrets.get(namespace, name);
+      return secret && (isMadeByUs(secret) || references.has(key)) ? [this.#readOnce(secret)] : [];
+    });
+    return [...managed, ...(await this.#referenced.readMore(references))];
+  }
+
+  /** Of a Secret that is not ours. */
+  referrersOf({ metadata }: Secret): Referrers {
+    const key = keyOf(metadata);
+    if (!this.#referenced.isReferenced(key)) return [];
+    if (this.#ofRoutes.has(key)) return 'others';
+    return this.#caches.mailboxes
+      .items()
+      .filter(
+        ({ metadata: { namespace }, spec }) =>
+          spec.password?.secretRef?.name === metadata.name && namespace === metadata.namespace,
+      )
+      .map((mailbox) => mailbox.metadata.uid);
+  }
+
+  /** The Mailbox that a Secret of ours was made for; null: it is of another kind, or somebody refers to it. */
+  ownerOf({ metadata }: Secret): string | null {
+    const owner = metadata.annotations?.[ownerAnnotation];
+    if (owner === undefined || this.#referenced.isReferenced(keyOf(metadata))) return null;
+    const [kind, name = ''] = owner.split('/');
+    if (kind !== 'Mailbox') return null;
+    return this.#caches.mailboxes.get(metadata.namespace ?? '', name)?.metadata.uid ?? null;
   }
 
   #readOnce(secret: Secret): SecretResource {

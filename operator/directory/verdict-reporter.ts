@@ -16,23 +16,27 @@ export type Compared = {
   /** What is still to be done. */
   readonly actions: readonly Action[];
   readonly failures: ReadonlyMap<string, WriteFailure>;
+  /** There are more resources than those of the verdicts. */
+  readonly isPart: boolean;
 };
+
+type Versions = Map<string, { readonly secret: SecretResource; readonly version: string }>;
 
 /** Hands what a comparison found out to the status board. */
 export class VerdictReporter {
   readonly #foundation: Pick<OperatorFoundation, 'board' | 'keyring'>;
   /** The last versions that were made, since most stay the same. */
-  #versions = new Map<string, { readonly secret: SecretResource; readonly version: string }>();
+  #versions: Versions = new Map();
 
   constructor(foundation: Pick<OperatorFoundation, 'board' | 'keyring'>) {
     this.#foundation = foundation;
   }
 
   /** A resource with something left to do keeps its status until that is done, or has failed before. */
-  report(result: PassResult, { gathered, secrets, actions, failures }: Compared): void {
+  report(result: PassResult, { gathered, secrets, actions, failures, isPart }: Compared): void {
     const waiting = new Set(actions.map(({ uid }) => uid));
     const byName = new Map(secrets.map((secret) => [`${secret.namespace}/${secret.name}`, secret]));
-    const versions = new Map<string, { readonly secret: SecretResource; readonly version: string }>();
+    const versions: Versions = isPart ? this.#versions : new Map();
     const counts = new ReferenceCounts(gathered.resources);
     for (const [uid, verdict] of result.verdicts) {
       const object = gathered.objects.get(uid);
@@ -71,7 +75,7 @@ export class VerdictReporter {
   #credentialFields(
     { ref, facts }: Verdict,
     secrets: ReadonlyMap<string, SecretResource>,
-    versions: Map<string, { readonly secret: SecretResource; readonly version: string }>,
+    versions: Versions,
   ): Readonly<Record<string, unknown>> {
     if (facts.kind !== 'Mailbox') return {};
     const secret = secrets.get(`${ref.namespace}/${facts.secretName}`);

@@ -21,8 +21,15 @@ export const operatorMetricTable = {
   passes: {
     type: 'counter',
     name: 'postrider_operator_directory_passes_total',
-    help: 'Comparisons of all resources with all rows, by cause (change, notify, sweep, retry) and outcome (same, changed, unavailable, failed).',
+    help: 'Comparisons of all resources with all rows, by cause (start, change, notify, retry, sweep, confirm: after parts) and outcome (same, changed, unavailable, failed).',
     labels: ['cause', 'outcome'],
+  },
+  parts: {
+    type: 'counter',
+    name: 'postrider_operator_directory_parts_total',
+    help: 'Comparisons of Mailboxes that changed with their rows alone, by outcome (same, changed, whole: everything was to be compared).',
+    labels: ['outcome'],
+    atStart: ['same', 'changed', 'whole'],
   },
   passSeconds: {
     type: 'histogram',

@@ -51,6 +51,8 @@ export type PassInput = {
   /** Rows whose resource is missing follow that of the same kind, namespace, name and address. */
   readonly mayAdopt: boolean;
   readonly now: Date;
+  /** Only some Mailboxes and their rows are here (part-pass.ts). */
+  readonly isPart?: boolean;
 };
 
 export type PassResult = {
@@ -89,7 +91,7 @@ export function directoryPass(input: PassInput): PassResult {
   const faults = new Faults([...unreadable, ...ready.faults, ...built.faults]);
   const kept = new Set([...faults.holding, ...pausedUids, ...foreignUids, ...(blocked ? missing.uids : [])]);
   const room = makeRoom(stored, { lost: ready.lost, ready: ready.domains });
-  const observed = observe(room.stored, built.wanted, input.keyring);
+  const observed = observe(room.stored, built.wanted, { keyring: input.keyring, isPart: input.isPart === true });
   const sound = settle(built.wanted, observed, { faults, kept, mailboxes: living.mailboxes });
   const actions = [...room.actions, ...planActions({ ...sound, observed, now })];
   const verdicts = verdictsOf({ input, waiting, faults, actions, observed, unproved: ready.unproved, ...sound });

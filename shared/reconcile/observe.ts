@@ -11,10 +11,17 @@ import { addressKey } from '#shared/provisioning/wanted.ts';
 import type { WantedDirectory } from '#shared/provisioning/wanted.ts';
 import type { StoredDirectory, StoredPrimary } from './read-directory.ts';
 
-export function observe(stored: StoredDirectory, wanted: WantedDirectory, keyring: Keyring): ObservedDirectory {
+type Look = {
+  readonly keyring: Keyring;
+  /** There are more accounts than those in `stored`. */
+  readonly isPart: boolean;
+};
+
+export function observe(stored: StoredDirectory, wanted: WantedDirectory, look: Look): ObservedDirectory {
+  const { keyring } = look;
   return {
     domains: stored.domains,
-    accounts: observeAccounts(stored, wanted, keyring),
+    accounts: observeAccounts(stored, wanted, look),
     aliases: stored.aliases,
     routes: observeRoutes(stored, wanted, keyring),
     credentials: observeCredentials(stored, wanted, keyring),
@@ -24,16 +31,16 @@ export function observe(stored: StoredDirectory, wanted: WantedDirectory, keyrin
 type Known = { readonly primary: StoredPrimary; readonly value: string };
 
 /** What was found to be alike at the last look, by account: ten thousand keyed hashes are a second's work. */
-const known = new WeakMap<Keyring, ReadonlyMap<AccountId, Known>>();
+const known = new WeakMap<Keyring, Map<AccountId, Known>>();
 
 function observeAccounts(
   { accounts, primaries }: StoredDirectory,
   wanted: WantedDirectory,
-  keyring: Keyring,
+  { keyring, isPart }: Look,
 ): readonly ObservedAccount[] {
   const values = new Map(wanted.accounts.map((account) => [addressKey(account), account.password.value]));
   const before = known.get(keyring);
-  const alike = new Map<AccountId, Known>();
+  const alike = isPart && before ? before : new Map<AccountId, Known>();
   const observed = accounts.map((row): ObservedAccount => {
     const primary = primaries.get(row.id);
     if (!primary) return { ...row, password: 'none' };

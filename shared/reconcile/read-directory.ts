@@ -41,11 +41,55 @@ export async function readDirectory(db: Kysely<Database>): Promise<StoredDirecto
   const further = await readFurtherAddresses(db, names);
   return {
     domains,
-    accounts: await readAccounts(db, names, further),
+    accounts: await readAccounts(db, names, { further }),
     aliases: await readAliases(db, names),
     routes: await readRoutes(db),
     credentials: await readCredentials(db),
     primaries: await readPrimaries(db),
+  };
+}
+
+/**
+ * Domains, and what has to do with some Mailboxes: the rows that follow them, and whatever has one of their addresses.
+ * Routes and logins of workloads are left out.
+ */
+export async function readPart(
+  db: Kysely<Database>,
+  part: { readonly uids: ReadonlySet<string>; readonly addresses: readonly Named[] },
+): Promise<StoredDirectory> {
+  const domains = await readDomains(db);
+  const names = new Map(domains.map(({ id, name }) => [id, name]));
+  const found = await findPart(db, part, new Map(domains.map(({ id, name }) => [name, id])));
+  const further = await readFurtherAddresses(db, names, found.accounts);
+  return {
+    domains,
+    accounts: await readAccounts(db, names, { further, ids: found.accounts }),
+    aliases: found.aliases.length > 0 ? await readAliases(db, names, found.aliases) : [],
+    routes: [],
+    credentials: [],
+    primaries: await readPrimaries(db, found.accounts),
+  };
+}
+
+type Found = { readonly accounts: readonly AccountId[]; readonly aliases: readonly bigint[] };
+
+async function findPart(
+  db: Kysely<Database>,
+  { uids, addresses }: Parameters<typeof readPart>[1],
+  domains: ReadonlyMap<string, bigint>,
+): Promise<Found> {
+  // A domain without a row has no addresses.
+  const stored = addresses.filter(({ domain }) => domains.has(domain));
+  const at = sql`unnest(${stored.map(({ domain }) => String(domains.get(domain)))}::int8[],
+    ${stored.map(({ localPart }) => localPart)}::text[]) as at (domain_id, local_part)`;
+  const { rows } = await sql<{ readonly account_id: AccountId | null; readonly alias_id: bigint | null }>`
+    select id as account_id, null::int8 as alias_id from account where resource_uid = any (${[...uids]}::uuid[])
+    union select account_id, alias_id from address join ${at} using (domain_id, local_part)
+    union select id, null from account join ${at} using (domain_id, local_part)
+    union select null, id from alias join ${at} using (domain_id, local_part)`.execute(db);
+  return {
+    accounts: rows.flatMap(({ account_id }) => account_id ?? []),
+    aliases: rows.flatMap(({ alias_id }) => alias_id ?? []),
   };
 }
 
@@ -86,11 +130,14 @@ async function readDomains(db: Kysely<Database>): Promise<readonly ObservedDomai
   );
 }
 
+type FurtherAddresses = ReadonlyMap<AccountId, readonly Named[]>;
+
 /** Further addresses, by account and by alias; those that an alias has beside its own are nobody's doing here. */
 async function readFurtherAddresses(
   db: Kysely<Database>,
   domains: ReadonlyMap<bigint, string>,
-): Promise<ReadonlyMap<AccountId, readonly Named[]>> {
+  ids: readonly AccountId[] | null = null,
+): Promise<FurtherAddresses> {
   const rows = await db
     .selectFrom('address')
     .innerJoin('account', 'account.id', 'address.account_id')
@@ -101,6 +148,7 @@ async function readFurtherAddresses(
         eb('address.domain_id', '<>', eb.ref('account.domain_id')),
       ]),
     )
+    .$if(ids !== null, (query) => query.where('account.id', '=', anyOf(ids ?? [])))
     .orderBy('address.domain_id')
     .orderBy('address.local_part')
     .execute();
@@ -117,12 +165,17 @@ function hasOwnAddress(table: 'account' | 'alias') {
     and own.local_part = ${sql.ref(`${table}.local_part`)} and own.${sql.ref(`${table}_id`)} = ${sql.ref(`${table}.id`)})`;
 }
 
+/** One parameter, however many there are. */
+function anyOf<Id extends bigint>(ids: readonly Id[]) {
+  return sql<Id>`any (${ids.map(String)}::int8[])`;
+}
+
 const noAddresses: readonly Named[] = [];
 
 async function readAccounts(
   db: Kysely<Database>,
   domains: ReadonlyMap<bigint, string>,
-  further: ReadonlyMap<AccountId, readonly Named[]>,
+  { further, ids = null }: { readonly further: FurtherAddresses; readonly ids?: readonly AccountId[] | null },
 ): Promise<StoredDirectory['accounts']> {
   const rows = await db
     .selectFrom('account')
@@ -143,6 +196,7 @@ async function readAccounts(
       sql<boolean>`coalesce(purge_after <= now(), false)`.as('is_purge_due'),
       hasOwnAddress('account').as('has_own_address'),
     ])
+    .$if(ids !== null, (query) => query.where('id', '=', anyOf(ids ?? [])))
     .orderBy('id')
     .execute();
   return rows.map((row) => {
@@ -166,9 +220,16 @@ async function readAccounts(
 async function readAliases(
   db: Kysely<Database>,
   domains: ReadonlyMap<bigint, string>,
+  ids: readonly bigint[] | null = null,
 ): Promise<readonly ObservedAlias[]> {
   const members = group(
-    await db.selectFrom('alias_member').selectAll().orderBy('domain_name').orderBy('local_part').execute(),
+    await db
+      .selectFrom('alias_member')
+      .selectAll()
+      .$if(ids !== null, (query) => query.where('alias_id', '=', anyOf(ids ?? [])))
+      .orderBy('domain_name')
+      .orderBy('local_part')
+      .execute(),
     ({ alias_id }) => alias_id,
     ({ local_part: localPart, domain_name: domain }) => ({ localPart, domain }),
   );
@@ -182,6 +243,7 @@ async function readAliases(
       'send_as',
       hasOwnAddress('alias').as('has_own_address'),
     ])
+    .$if(ids !== null, (query) => query.where('id', '=', anyOf(ids ?? [])))
     .orderBy('id')
     .execute();
   return rows.map((row) => {
@@ -259,12 +321,16 @@ async function readCredentials(db: Kysely<Database>): Promise<readonly StoredCre
   });
 }
 
-async function readPrimaries(db: Kysely<Database>): Promise<ReadonlyMap<AccountId, StoredPrimary>> {
+async function readPrimaries(
+  db: Kysely<Database>,
+  ids: readonly AccountId[] | null = null,
+): Promise<ReadonlyMap<AccountId, StoredPrimary>> {
   const rows = await db
     .selectFrom('credential')
     .select(['account_id', 'id', 'seal_key_id', 'version'])
     .select(sql<string | null>`encode(secret_tag, 'base64')`.as('secret_tag'))
     .where('kind', '=', 'primary')
+    .$if(ids !== null, (query) => query.where('account_id', '=', anyOf(ids ?? [])))
     .orderBy('account_id')
     .execute();
   return new Map(rows.map((row) => [row.account_id, row]));
