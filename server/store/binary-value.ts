@@ -1,4 +1,4 @@
-/** Values of Postgres in their binary form, as `COPY … (FORMAT binary)` gives them (shared/db/copy-out.ts). */
+/** Values of Postgres in their binary form: as `COPY … (FORMAT binary)` gives them (shared/db/copy-out.ts), and parameters. */
 
 /** 2000-01-01, where Postgres counts microseconds from. */
 export const epochMs = 946_684_800_000;
@@ -33,4 +33,11 @@ export function readDate(value: Buffer): Date {
 /** As a number, for `tidArray`. */
 export function readTid(value: Buffer): number {
   return value.readUIntBE(0, tidBytes);
+}
+
+/** As a parameter of a statement; see `timestampArray`. */
+export function timestampBytes(at: Date): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeBigInt64BE(BigInt(at.getTime() - epochMs) * 1000n);
+  return bytes;
 }

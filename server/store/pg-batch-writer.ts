@@ -8,6 +8,7 @@ import { int8Array } from './binary-array.ts';
 import { KeptConnection } from './kept-connection.ts';
 import { encodeBatch, storeBatchStatement, type BatchAnswer, type BatchJob } from './pg-batch.ts';
 import { plainBatch } from './pg-plain-batch.ts';
+import { singleMessage } from './pg-single-message.ts';
 
 /** Longer than the server's own statement_timeout: then the connection is dead. */
 const answerTimeoutMs = 90_000;
@@ -75,7 +76,7 @@ export class BatchWriter implements AsyncDisposable {
     run: (client: pg.Client, statement: pg.QueryConfig) => Promise<BatchAnswer>,
   ): Promise<BatchAnswer> {
     const id = randomUUID();
-    const plain = plainBatch(id, jobs);
+    const plain = singleMessage(id, jobs) ?? plainBatch(id, jobs);
     const client = await this.#connection.get();
     try {
       try {

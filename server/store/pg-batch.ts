@@ -3,6 +3,7 @@ import type { AccountId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
 import type { FlagBits } from '#server/mail/flags.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import { encodeParts } from '#server/mime/part-codec.ts';
+import type { MessageIndex } from '#server/mime/part.ts';
 import type { SpooledMessage } from '#server/mail/ports.ts';
 import { boolArray, byteaArray, int4Array, int8Array, textArray, timestampArray } from './binary-array.ts';
 import { noSuchAccount, noSuchMailbox } from './pg-fault.ts';
@@ -84,9 +85,7 @@ export function encodeBatch(id: string, jobs: readonly BatchJob[]): readonly unk
     textArray(indexes.map(({ index }) => withoutNul(index.envelope))),
     textArray(indexes.map(({ index }) => withoutNul(index.bodystructure))),
     textArray(indexes.map(({ index }) => encodeParts(index.root))),
-    timestampArray(
-      indexes.map(({ index }) => (index.sentAt && index.sentAt.at.getTime() > earliest ? index.sentAt.at : null)),
-    ),
+    timestampArray(indexes.map(({ index }) => storableSentAt(index))),
     textArray(indexes.map(({ index }) => index.sentAt?.day ?? null)),
     int4Array(items.map(({ job }) => job)),
     int4Array(items.map(({ message }) => message)),
@@ -99,6 +98,11 @@ export function encodeBatch(id: string, jobs: readonly BatchJob[]): readonly unk
     timestampArray(items.map(({ item }) => item.internalDate)),
     boolArray(items.map(({ job }) => jobs[job]?.refusesOverQuota ?? false)),
   ];
+}
+
+/** The Date field's moment; null: it has none, or one that Postgres can't hold. */
+export function storableSentAt({ sentAt }: MessageIndex): Date | null {
+  return sentAt && sentAt.at.getTime() > earliest ? sentAt.at : null;
 }
 
 /** Each job's items in their order, or why it was refused. */
@@ -150,7 +154,7 @@ class SharedEmails {
 }
 
 /** Postgres has no NUL in text, nor has IMAP in a string (RFC 3501 section 9, CHAR8): the length must stay. */
-function withoutNul(text: string): string {
+export function withoutNul(text: string): string {
   return text.includes('\0') ? text.replaceAll('\0', ' ') : text;
 }
 

@@ -225,6 +225,10 @@ const changeFlagsText = `/*change-flags*/
   select change_flags($1::int8, $2::int8, $3::int8, $4::int8, $5::text[], $6::int4[], $7::bytea[], $8::bytea[], $9::bytea[],
     $10::int8[], $11::text) as is_done`;
 
+const changePageFlagsText = `/*change-page-flags*/
+  select change_page_flags($1::int8, $2::int8, $3::int8, $4::int8, $5::text[], $6::int4, $7::bytea, $8::bytea, $9::bytea,
+    $10::int8, $11::text) as is_done`;
+
 async function write(
   db: Kysely<Database>,
   accountId: AccountId,
@@ -242,23 +246,35 @@ async function writeFlags(
   before: Before,
   { keywords, mailboxes, pages, log }: MessageWrites,
 ): Promise<'done' | 'changed'> {
-  const parameters = [
+  const [first, another] = pages;
+  const head = [
     accountId,
     before.modSeq - 1,
     before.source.id,
     mailboxes[0]?.unseen ?? 0,
     keywords && textArray(keywords),
-    int4Array(pages.map(({ page }) => page.page)),
-    byteaArray(pages.map(({ page }) => page.flags)),
-    byteaArray(pages.map(({ page }) => page.modSeqs)),
-    byteaArray(pages.map(({ page }) => page.keywords)),
-    int8Array(pages.map(({ page }) => page.baseModSeq)),
-    log[0]?.uids ?? '',
   ];
-  const answer = await db.executeQuery<{ is_done: boolean }>(CompiledQuery.raw(changeFlagsText, parameters));
+  const uids = log[0]?.uids ?? '';
+  const statement =
+    first && !another
+      ? CompiledQuery.raw(changePageFlagsText, [...head, ...pageParameters(first.page), uids])
+      : CompiledQuery.raw(changeFlagsText, [
+          ...head,
+          int4Array(pages.map(({ page }) => page.page)),
+          byteaArray(pages.map(({ page }) => page.flags)),
+          byteaArray(pages.map(({ page }) => page.modSeqs)),
+          byteaArray(pages.map(({ page }) => page.keywords)),
+          int8Array(pages.map(({ page }) => page.baseModSeq)),
+          uids,
+        ]);
+  const answer = await db.executeQuery<{ is_done: boolean }>(statement);
   const [row] = answer.rows;
   if (row === undefined) throw new Error('change_flags said nothing');
   return row.is_done ? 'done' : 'changed';
+}
+
+function pageParameters({ page, flags, modSeqs, keywords, baseModSeq }: MailboxPage): readonly unknown[] {
+  return [page, flags, modSeqs, keywords, baseModSeq];
 }
 
 async function writeRows(

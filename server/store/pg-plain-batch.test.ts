@@ -9,6 +9,7 @@ import { letter, TestAccount, unknownMailbox } from '../../test/contracts/store-
 import { spooled } from '../../test/harness/message.ts';
 import { encodeBatch, storeBatchStatement, type BatchJob } from './pg-batch.ts';
 import { encodePlainBatch, storePlainBatchStatement, storeSmallBatchStatement } from './pg-plain-batch.ts';
+import { singleMessage } from './pg-single-message.ts';
 
 let under: PgStoreUnderTest;
 beforeAll(async () => {
@@ -19,8 +20,8 @@ afterAll(() => under[Symbol.asyncDispose]());
 /** Batches of these sizes: they begin pages, end at their ends and go over them. */
 const sizes = [1, 3, 1, 250, 1, 2, 300, 1];
 
-function jobsFor(accountId: AccountId, message: SpooledMessage, count: number): readonly BatchJob[] {
-  return Array.from({ length: count }, (_, i) => ({
+function jobsFor(accountId: AccountId, message: SpooledMessage, count: number, first = 0): readonly BatchJob[] {
+  return Array.from({ length: count }, (_, n) => n + first).map((i) => ({
     items: [
       {
         message,
@@ -75,6 +76,38 @@ test.each([
   }
   await client.end();
   expect(await rowsOf(short.id)).toEqual(await rowsOf(general.id));
+});
+
+test('the form for one message leaves what the general one leaves', { timeout: 60_000 }, async () => {
+  const [short, general] = [await TestAccount.create(under), await TestAccount.create(under)];
+  const client = await under.database.connect('test');
+  const storeGenerally = (accountId: AccountId, message: SpooledMessage, count: number, first: number) =>
+    client.query<{ result: unknown[][] }>({
+      ...storeBatchStatement,
+      values: [...encodeBatch(randomUUID(), jobsFor(accountId, message, count, first))],
+    });
+  // In an empty mailbox, to the end of a page and over it, of a message that is there already and a new one.
+  for (const [place, count] of [1, 1, 251, 1, 1, 1, 1, 255, 1, 1].entries()) {
+    await using message = await spooled(place % 2 === 0 ? letter() : `Subject: ${place}\r\n\r\n`);
+    const single = singleMessage(randomUUID(), jobsFor(short.id, message, count, place));
+    const stored = single
+      ? await client.query<{ result: unknown[][] }>(single)
+      : await storeGenerally(short.id, message, count, place);
+    expect(single === null).toBe(count > 1);
+    const other = await storeGenerally(general.id, message, count, place);
+    const placesOf = (rows: readonly unknown[][] | undefined) => rows?.map(([, uid, modSeq]) => [uid, modSeq]);
+    expect(placesOf(stored.rows[0]?.result)).toEqual(placesOf(other.rows[0]?.result));
+  }
+  await client.end();
+  expect(await rowsOf(short.id)).toEqual(await rowsOf(general.id));
+});
+
+test('one message for a mailbox that is gone is refused as ever', async () => {
+  const account = await TestAccount.create(under);
+  await expect(account.deliver({ mailboxId: unknownMailbox })).rejects.toThrow('no-such-mailbox');
+  expect(await account.uids()).toEqual([]);
+  await account.deliver();
+  expect(await account.uids()).toEqual([1]);
 });
 
 test('a mailbox that is gone is refused as ever, and its neighbour in the batch is stored', async () => {
