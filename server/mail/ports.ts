@@ -8,6 +8,7 @@ import type { MessageIndex, Part } from '#server/mime/part.ts';
 import type { FlagBits, FlagChange } from './flags.ts';
 import type { Mailbox, SpecialUse } from './mailbox.ts';
 import type { MailboxPage } from './mailbox-page.ts';
+import type { Presence } from './presence.ts';
 import type { SearchQuery } from './query.ts';
 import type { UidSet } from './uid-set.ts';
 
@@ -64,8 +65,8 @@ export type MailboxState = {
 /** What a session needs of a mailbox that it selects, of one moment. */
 export type OpenedMailbox = {
   readonly mailbox: Mailbox;
-  /** Ascending by page number: which messages are there. */
-  readonly pages: readonly Pick<MailboxPage, 'page' | 'present'>[];
+  /** Which messages are there. It is shared: whoever changes it copies it first. */
+  readonly presence: Presence;
   /** The first message without \Seen; null: there is none. */
   readonly firstUnseen: Uid | null;
 };

@@ -17,6 +17,7 @@ import type {
   OpenedMailbox,
   SpooledMessage,
 } from '#server/mail/ports.ts';
+import { Presence } from '#server/mail/presence.ts';
 import type { SearchQuery } from '#server/mail/query.ts';
 import { uidSetOf, type UidSet } from '#server/mail/uid-set.ts';
 import { MemoryAccount } from './memory-account.ts';
@@ -142,7 +143,7 @@ export class MemoryMailStore implements MailStore {
         if ((flagsOf(page, uid) & flagBits.seen) === 0) firstUnseen ??= uid;
       });
     }
-    return { ...state, firstUnseen };
+    return { mailbox: state.mailbox, presence: Presence.of(state.pages), firstUnseen };
   }
 
   /** Always as of now. */

@@ -29,6 +29,7 @@ import type {
 import type { SearchQuery } from '#server/mail/query.ts';
 import { uidSetOf, type UidSet } from '#server/mail/uid-set.ts';
 import { AccountTurns } from './account-turns.ts';
+import { OpenedMailboxes } from './opened-mailboxes.ts';
 import type { BatchItem, Stored } from './pg-batch.ts';
 import { uploadBlob } from './pg-blobs.ts';
 import { changeAccount, type Decision, type LockedAccount } from './pg-change.ts';
@@ -38,8 +39,9 @@ import { FlagOrders } from './pg-flag-orders.ts';
 import { DeliveryLane } from './pg-lane.ts';
 import { createMailbox, deleteMailbox, renameMailbox } from './pg-mailboxes.ts';
 import { changeMessages, type MessageChange } from './pg-message-change.ts';
+import { openMailbox } from './pg-open-mailbox.ts';
 import { RecentPages } from './pg-recent-pages.ts';
-import { mailboxColumns, openMailbox, readMailboxState, toMailbox } from './pg-rows.ts';
+import { mailboxColumns, readMailboxState, toMailbox } from './pg-rows.ts';
 import { searchMailbox } from './pg-search.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 import { copyMessages, expungeMessages, moveMessages } from './pg-transfer.ts';
@@ -64,6 +66,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   readonly #metrics: StoreMetrics | null;
   readonly #accountTurns = new AccountTurns();
   readonly #recentPages: RecentPages;
+  readonly #openedMailboxes: OpenedMailboxes;
   readonly #flagOrders = new FlagOrders((accountId, begin) => this.#changeMessages(accountId, begin));
   readonly #uploadTurns = new Turns(maxUploadsAtOnce);
 
@@ -72,6 +75,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     this.#tell = tell;
     this.#metrics = metrics ?? null;
     this.#recentPages = new RecentPages(database.generation);
+    this.#openedMailboxes = new OpenedMailboxes(database.generation);
     this.#lane = new DeliveryLane(database, this.#metrics);
   }
 
@@ -164,7 +168,8 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   }
 
   openMailbox(accountId: AccountId, name: string): Promise<OpenedMailbox | null> {
-    return refusing(openMailbox(this.#database.db, accountId, storableName(name)));
+    const wanted = { accountId, name: storableName(name) };
+    return refusing(openMailbox(this.#database.db, this.#openedMailboxes, wanted));
   }
 
   async readState(

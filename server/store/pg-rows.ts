@@ -2,11 +2,9 @@
 import { sql, type Kysely, type RawBuilder, type Selectable } from 'kysely';
 import type { AccountId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
-import { flagBits } from '#server/mail/flags.ts';
 import type { Mailbox, SpecialUse } from '#server/mail/mailbox.ts';
 import type { MailboxPage } from '#server/mail/mailbox-page.ts';
-import { isPresent, uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
-import type { MailboxState, OpenedMailbox } from '#server/mail/ports.ts';
+import type { MailboxState } from '#server/mail/ports.ts';
 import type { UidSet } from '#server/mail/uid-set.ts';
 import { int4Array } from './binary-array.ts';
 
@@ -80,62 +78,6 @@ export async function readMailboxState(
     mailbox: toMailbox(first),
     pages: rows.flatMap((row) => (row.page === null ? [] : [toPage(row as PageColumns)])),
   };
-}
-
-type OpenedRow = Selectable<Database['mailbox']> & {
-  readonly present: Buffer | null;
-  readonly page_flags: Buffer | null;
-};
-
-const [numberBytes, presentBytes, flagBytes] = [4, uidsPerPage / 8, uidsPerPage * 2];
-
-/**
- * A mailbox by its canonical name, with its pages' presence packed into one value; their flags are read only where the
- * first message without \Seen has to be looked for. Null: there is none.
- */
-export async function openMailbox(
-  db: Kysely<Database>,
-  accountId: AccountId,
-  name: string,
-): Promise<OpenedMailbox | null> {
-  const { rows } = await sql<OpenedRow>`/*open-mailbox*/
-    select ${mailboxColumns}, p.present, p.page_flags
-    from mailbox m, lateral (
-      select string_agg(int4send(page) || present, '') as present,
-          string_agg(flags, '') filter (where m.unseen not in (0, m.messages)) as page_flags
-      from (
-        select page, present, flags from mailbox_page
-        where account_id = m.account_id and mailbox_id = m.id order by page) o
-    ) p
-    where m.account_id = ${accountId} and m.name = ${name}`.execute(db);
-  const [row] = rows;
-  if (!row) return null;
-  const { present: packed, page_flags: flags } = row;
-  const present = packed ?? Buffer.alloc(0);
-  const pages: { readonly page: number; readonly present: Buffer }[] = [];
-  for (let at = 0; at < present.length; at += numberBytes + presentBytes) {
-    const bits = present.subarray(at + numberBytes, at + numberBytes + presentBytes);
-    pages.push({ page: present.readInt32BE(at), present: bits });
-  }
-  const mailbox = toMailbox(row);
-  const firstUnseen =
-    mailbox.unseen === 0
-      ? null
-      : firstUid(pages, (place, slot) => flags === null || isUnseen(flags, place * flagBytes + slot * 2));
-  return { mailbox, pages, firstUnseen };
-}
-
-function isUnseen(flags: Buffer, at: number): boolean {
-  return (flags.readUInt16BE(at) & flagBits.seen) === 0;
-}
-
-function firstUid(pages: OpenedMailbox['pages'], matches: (place: number, slot: number) => boolean): Uid | null {
-  for (const [place, { page, present }] of pages.entries()) {
-    for (let slot = 0; slot < uidsPerPage; slot++) {
-      if (isPresent(present, slot) && matches(place, slot)) return (page * uidsPerPage + slot) as Uid;
-    }
-  }
-  return null;
 }
 
 /** Each is looked up by itself (OFFSET 0), however little the planner knows of the mailbox. */

@@ -4,7 +4,8 @@ import type { MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
 import { flagBits } from '#server/mail/flags.ts';
 import { addToPage, changePageFlags, removeFromPage } from '#server/mail/mailbox-page-change.ts';
 import { emptyPage, forEachUid, pageNumberOf, type MailboxPage } from '#server/mail/mailbox-page.ts';
-import type { MailboxState } from '#server/mail/ports.ts';
+import type { MailboxState, OpenedMailbox } from '#server/mail/ports.ts';
+import { Presence } from '#server/mail/presence.ts';
 import { uidSetOf } from '#server/mail/uid-set.ts';
 import { MailboxView } from './mailbox-view.ts';
 
@@ -46,6 +47,11 @@ class ModelMailbox {
       this.pages.set(number, changePageFlags(page, set, change, this.modSeq));
     }
     for (const uid of uids) this.flags.set(uid, flags);
+  }
+
+  opened(): Pick<OpenedMailbox, 'mailbox' | 'presence'> {
+    const { mailbox, pages } = this.state(0);
+    return { mailbox, presence: Presence.of(pages) };
   }
 
   state(since: number): MailboxState {
@@ -125,7 +131,7 @@ test('a client that applies what it is told has the mailbox, whatever others do 
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const mailbox = new ModelMailbox();
       mailbox.deliver(3);
-      const view = new MailboxView(mailbox.state(0), false);
+      const view = new MailboxView(mailbox.opened(), false);
       const client = new ModelClient(view, mailbox);
       const chosen = (numbers: number[]) => {
         const uids = mailbox.uids;
@@ -157,7 +163,7 @@ describe('sequence sets', () => {
   mailbox.skip(1000);
   mailbox.deliver(2);
   mailbox.expunge([2]);
-  const view = new MailboxView(mailbox.state(0), false);
+  const view = new MailboxView(mailbox.opened(), false);
 
   test.each([
     [[[1, 1]], [[1, 1]]],
@@ -190,7 +196,7 @@ describe('sequence sets', () => {
   });
 
   test("'*' is no sequence number of an empty mailbox (RFC 3501 section 9, seq-number)", () => {
-    const empty = new MailboxView(new ModelMailbox().state(0), false);
+    const empty = new MailboxView(new ModelMailbox().opened(), false);
     expect(empty.uidsOfSequence([[1, '*']])).toBe(null);
     expect(empty.uidsOfUids([[1, '*']])).toEqual([]);
   });
@@ -199,7 +205,7 @@ describe('sequence sets', () => {
 test('EXPUNGE waits for a moment when numbers may change (RFC 3501 section 7.4.1)', () => {
   const mailbox = new ModelMailbox();
   mailbox.deliver(4);
-  const view = new MailboxView(mailbox.state(0), false);
+  const view = new MailboxView(mailbox.opened(), false);
   mailbox.expunge([1, 3]);
   mailbox.deliver(1);
   view.update(mailbox.state(view.modSeq));
@@ -212,7 +218,7 @@ test('EXPUNGE waits for a moment when numbers may change (RFC 3501 section 7.4.1
 test('flags told in an answer are not news again, a later change of them is', () => {
   const mailbox = new ModelMailbox();
   mailbox.deliver(3);
-  const view = new MailboxView(mailbox.state(0), false);
+  const view = new MailboxView(mailbox.opened(), false);
   mailbox.store([1, 2], flagBits.seen);
   view.markTold(uidSetOf([1, 2]), mailbox.modSeq as ModSeq);
   mailbox.store([2], flagBits.flagged);
@@ -223,7 +229,7 @@ test('flags told in an answer are not news again, a later change of them is', ()
 test('messages are \\Recent for the session that claimed them', () => {
   const mailbox = new ModelMailbox();
   mailbox.deliver(3);
-  const view = new MailboxView(mailbox.state(0), false);
+  const view = new MailboxView(mailbox.opened(), false);
   view.addRecent(3);
   expect([view.isRecent(2), view.isRecent(3), view.recentCount]).toEqual([false, true, 1]);
   mailbox.deliver(2);
@@ -241,7 +247,7 @@ test('100,000 messages: every number leads to its UID and back', () => {
     mailbox.pages.set(page, addToPage(emptyPage(page), { first, modSeq: 2, messages }));
   }
   mailbox.uidNext = 401 * 256;
-  const view = new MailboxView(mailbox.state(0), false);
+  const view = new MailboxView(mailbox.opened(), false);
   expect(view.exists).toBe(102_400);
   for (const seq of [1, 256, 257, 51_200, 102_400]) {
     expect(view.uidsOfSequence([[seq, seq]])?.[0]?.[0]).toBe(seq + 255);

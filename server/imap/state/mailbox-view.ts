@@ -10,8 +10,8 @@ import type { Mailbox } from '#server/mail/mailbox.ts';
 import { flagsOf, forEachChangedUid, keywordBitsOf, modSeqOf, type MailboxPage } from '#server/mail/mailbox-page.ts';
 import { isPresent, slotRanges, uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
 import type { FlagsStored, MailboxState, OpenedMailbox } from '#server/mail/ports.ts';
+import type { Presence } from '#server/mail/presence.ts';
 import { uidSet, uidSetHas, type UidSet } from '#server/mail/uid-set.ts';
-import { Presence } from './presence.ts';
 
 /** All flags of one message, for a FETCH response. */
 export type MessageFlags = {
@@ -50,7 +50,7 @@ export class MailboxView {
   readonly mailboxId: MailboxId;
   readonly name: string;
   readonly isReadOnly: boolean;
-  readonly #presence = new Presence();
+  readonly #presence: Presence;
   /** Gone from the mailbox, but the client hasn't been told. */
   readonly #gone = new Set<number>();
   /** Flags that others changed and the client hasn't been told. */
@@ -64,16 +64,15 @@ export class MailboxView {
   #existsTold: number;
   #keywordsTold: readonly string[];
 
-  /** `state` has all pages; what is in it counts as told. */
-  constructor(state: Pick<OpenedMailbox, 'mailbox' | 'pages'>, isReadOnly: boolean) {
+  /** What is in `state` counts as told. */
+  constructor(state: Pick<OpenedMailbox, 'mailbox' | 'presence'>, isReadOnly: boolean) {
     this.mailboxId = state.mailbox.id;
     this.name = state.mailbox.name;
     this.isReadOnly = isReadOnly;
     this.#modSeq = state.mailbox.highestModSeq;
     this.#uidNext = state.mailbox.uidNext;
     this.#keywords = state.mailbox.keywords;
-    for (const page of state.pages) this.#presence.setPageBits(page.page, page.present);
-    this.#presence.recount();
+    this.#presence = state.presence.copy();
     this.#existsTold = this.#presence.count;
     this.#keywordsTold = this.#keywords;
   }

@@ -2,8 +2,8 @@
  * Which UIDs a session knows, and so which sequence number each has (RFC 3501 section 2.3.1.2): a bit a UID
  * in pages of 256, with the number of messages before each page. 100,000 messages take some 16 KB.
  */
-import { pageNumberOf } from '#server/mail/mailbox-page.ts';
-import { uidsPerPage } from '#server/mail/mailbox-page-columns.ts';
+import { pageNumberOf, type MailboxPage } from './mailbox-page.ts';
+import { uidsPerPage } from './mailbox-page-columns.ts';
 
 const bytesPerPage = uidsPerPage / 8;
 
@@ -21,6 +21,36 @@ export class Presence {
   #before = new Uint32Array(1);
   #pages = 0;
   #count = 0;
+  /** From here on the numbers in `#before` are to be counted anew. */
+  #countFrom = 0;
+
+  /** `pages` ascend. */
+  static of(pages: readonly Pick<MailboxPage, 'page' | 'present'>[]): Presence {
+    const presence = new Presence();
+    presence.#numbers = new Uint32Array(pages.length + 1);
+    presence.#before = new Uint32Array(pages.length + 1);
+    presence.#bits = new Uint8Array((pages.length + 1) * bytesPerPage);
+    for (const { page, present } of pages) presence.setPageBits(page, present);
+    presence.recount();
+    return presence;
+  }
+
+  /** Another one that knows the same; `recount` must have been called. */
+  copy(): Presence {
+    const copy = new Presence();
+    copy.#numbers = this.#numbers.slice();
+    copy.#before = this.#before.slice();
+    copy.#bits = this.#bits.slice();
+    copy.#pages = this.#pages;
+    copy.#count = this.#count;
+    copy.#countFrom = this.#countFrom;
+    return copy;
+  }
+
+  /** Memory that it takes. */
+  get bytes(): number {
+    return this.#numbers.byteLength + this.#before.byteLength + this.#bits.byteLength;
+  }
 
   /** Messages known. */
   get count(): number {
@@ -96,24 +126,35 @@ export class Presence {
       this.#openPage(index, page);
     }
     this.#bits.set(bits, index * bytesPerPage);
+    this.#countFrom = Math.min(this.#countFrom, index);
   }
 
   /** `recount` must follow. */
   remove(uid: number): void {
     const index = this.#find(pageNumberOf(uid));
     if (index < 0) return;
+    this.#countFrom = Math.min(this.#countFrom, index);
     const at = index * bytesPerPage + ((uid & 255) >> 3);
     this.#bits[at] = (this.#bits[at] ?? 0) & ~(1 << (uid & 7));
   }
 
+  /** What changes is mostly at the end, where new messages are. */
   recount(): void {
-    let count = 0;
-    for (let index = 0; index < this.#pages; index++) {
+    const from = this.#countFrom;
+    let count = from === 0 ? 0 : (this.#before[from - 1] ?? 0) + this.#countPage(from - 1);
+    for (let index = from; index < this.#pages; index++) {
       this.#before[index] = count;
-      const start = index * bytesPerPage;
-      for (let byte = 0; byte < bytesPerPage; byte++) count += bitsInByte[this.#bits[start + byte] ?? 0] ?? 0;
+      count += this.#countPage(index);
     }
     this.#count = count;
+    this.#countFrom = this.#pages;
+  }
+
+  #countPage(index: number): number {
+    let count = 0;
+    const end = (index + 1) * bytesPerPage;
+    for (let at = index * bytesPerPage; at < end; at++) count += bitsInByte[this.#bits[at] ?? 0] ?? 0;
+    return count;
   }
 
   /** The place of a page, or the complement (~) of where it would be. */
