@@ -72,7 +72,7 @@ export async function applyAction(action: Action, options: ApplyOptions): Promis
       return;
     case 'set-password': {
       const made = newPasswordOf(options, action.account);
-      await setPrimaryPassword(tx, keyring, await accountIdOf(tx, action.account), made);
+      await setPrimaryPassword(tx, keyring, await accountIdOf(tx, action.account, action.uid), made);
       return;
     }
     default:
@@ -262,12 +262,18 @@ function domainId(name: string) {
   return sql<bigint>`(select id from domain where name = ${name})`;
 }
 
-async function accountIdOf(tx: Kysely<Database>, { domain, localPart }: Named): Promise<AccountId> {
+/** `uid`: of the resource that it must follow; any will do unless told. */
+async function accountIdOf(
+  tx: Kysely<Database>,
+  { domain, localPart }: Named,
+  uid: string | null = null,
+): Promise<AccountId> {
   const { id } = await tx
     .selectFrom('account')
     .select('id')
     .where('domain_id', '=', domainId(domain))
     .where('local_part', '=', localPart)
+    .$if(uid !== null, (query) => query.where('resource_uid', '=', uid))
     .executeTakeFirstOrThrow();
   return id;
 }

@@ -66,12 +66,22 @@ const example = [
   secretOf('a/shop-smtp', 'checkout'),
 ] as const satisfies readonly Manifest[];
 
+const isPassword = (action: Action): boolean => action.do === 'set-password';
 const oks = (outcomes: ReadonlyMap<string, Outcome>): readonly boolean[] => [...outcomes.values()].map(({ ok }) => ok);
 
 describe('what a pass plans', () => {
   test.each([1, 2, 250])('is made, %i resources a transaction; a second pass plans nothing', async (most) => {
     const actions = await plan(example);
     expect(new Set(oks(await apply(actions, { resourcesATransaction: most })))).toEqual(new Set([true]));
+    expect(await plan(example)).toEqual([]);
+  });
+
+  test('passwords that come after their rows are set together', async () => {
+    const actions = await plan(example);
+    await apply(actions.filter((action) => !isPassword(action)));
+    expect(oks(await apply(actions.filter(isPassword)))).toEqual([true, true]);
+    const { rows } = await sql`select distinct xmin::text from credential`.execute(database.db);
+    expect(rows).toHaveLength(1);
     expect(await plan(example)).toEqual([]);
   });
 
@@ -139,6 +149,22 @@ describe('what the database refuses', () => {
     const bob = actions.find((action) => action.do === 'put-account' && action.account.localPart === 'bob');
     expect(failed).toEqual([[bob?.uid, expect.objectContaining({ reason: 'Conflict' })]]);
     expect(oks(outcomes).filter(Boolean).length).toBeGreaterThanOrEqual(4);
+  });
+
+  test('of somebody else’s row no password is set', async () => {
+    const actions = await plan(example);
+    await apply(actions.filter((action) => !isPassword(action)));
+    await database.db
+      .updateTable('account')
+      .set({ managed_by: 'nobody', resource_uid: null, resource_name: null })
+      .where('local_part', '=', 'bob')
+      .execute();
+    const outcomes = await apply(actions.filter(isPassword));
+    expect(oks(outcomes).filter(Boolean)).toHaveLength(1);
+    const { rows } = await sql`select local_part from credential join account on account.id = account_id`.execute(
+      database.db,
+    );
+    expect(rows).toEqual([{ local_part: 'alice' }]);
   });
 
   test('a row that was let go of meanwhile is not touched', async () => {

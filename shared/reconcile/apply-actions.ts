@@ -15,7 +15,7 @@ import type { Action } from '#shared/provisioning/plan.ts';
 import { addressKey } from '#shared/provisioning/wanted.ts';
 import type { Named } from '#shared/provisioning/wanted.ts';
 import { applyAction } from './apply-action.ts';
-import { insertAccounts, insertAddresses, RowsChanged, updateAccounts } from './bulk-rows.ts';
+import { accountIds, insertAccounts, insertAddresses, RowsChanged, updateAccounts } from './bulk-rows.ts';
 import { assertEpoch, quiet } from './leader-epoch.ts';
 
 export type Outcome =
@@ -151,7 +151,7 @@ function inTransaction(
   });
 }
 
-/** Ids of the accounts that this transaction made, by `addressKey`. */
+/** Ids of accounts that were not there when it was planned, by `addressKey`. */
 type Made = Map<string, AccountId>;
 
 async function applyTogether(
@@ -189,6 +189,18 @@ async function applyKind(
     tx,
     addresses.map(({ id, owner, address }) => ({ id: idOf(id as AccountId | null, owner, made), address })),
   );
+  // Those that a transaction before this one made.
+  const later = passwords.flatMap(({ id, account }) =>
+    id === null && !made.has(addressKey(account)) ? [account] : [],
+  );
+  const ids = await accountIds(
+    tx,
+    later.map(({ uid }) => uid),
+  );
+  for (const account of later) {
+    const id = ids.get(account.uid);
+    if (id !== undefined) made.set(addressKey(account), id);
+  }
   await setPrimaryPasswords(
     tx,
     options.keyring,

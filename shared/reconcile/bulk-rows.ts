@@ -18,6 +18,17 @@ async function domainIds(tx: Kysely<Database>, names: Iterable<string>): Promise
   return new Map(rows.map(({ id, name }) => [name, id]));
 }
 
+/** Ids of the accounts that follow these resources, by UID; of those that are there. */
+export async function accountIds(
+  tx: Kysely<Database>,
+  uids: readonly string[],
+): Promise<ReadonlyMap<string, AccountId>> {
+  if (uids.length === 0) return new Map();
+  const { rows } = await sql<{ readonly id: AccountId; readonly resource_uid: string }>`
+    select id, resource_uid from account where resource_uid = any (${uids}::uuid[])`.execute(tx);
+  return new Map(rows.map(({ id, resource_uid: uid }) => [uid, id]));
+}
+
 /** Makes the accounts with their own addresses. Their ids, by `addressKey`. */
 export async function insertAccounts(
   tx: Kysely<Database>,
