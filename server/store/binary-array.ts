@@ -3,6 +3,7 @@
  * into hexadecimal. Layout: dimensions, has-null, element type, length, lower bound, then each element as
  * its length (-1: null) and bytes.
  */
+import { Pieces } from '#shared/db/value-query.ts';
 import { epochMs, tidBytes } from './binary-value.ts';
 
 const typeId = { bool: 16, bytea: 17, int8: 20, int4: 23, text: 25, tid: 27, timestamptz: 1184 } as const;
@@ -15,6 +16,23 @@ export function byteaArray(items: readonly (Uint8Array | null)[]): Buffer {
     (item) => item.length,
     (into, item, at) => into.set(item, at),
   );
+}
+
+/** As `byteaArray`, for `queryValue`: large items are not copied. */
+export function byteaPieces(items: readonly (Buffer | null)[]): Pieces {
+  const heads = emptyArray(typeId.bytea, items.length, headerBytes + items.length * 4);
+  if (items.includes(null)) heads.writeInt32BE(1, 4);
+  const parts: Buffer[] = [];
+  let from = 0;
+  let at = headerBytes;
+  for (const item of items) {
+    at = heads.writeInt32BE(item?.length ?? -1, at);
+    if (item === null) continue;
+    parts.push(heads.subarray(from, at), item);
+    from = at;
+  }
+  if (at > from) parts.push(heads.subarray(from, at));
+  return new Pieces(parts);
 }
 
 export function textArray(items: readonly (string | null)[]): Buffer {

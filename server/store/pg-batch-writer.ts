@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import { isConnectionLoss, isLockTimeout } from '#shared/db/pg-error.ts';
+import { queryValue, type ValueStatement } from '#shared/db/value-query.ts';
 import { findOutcome } from './batch-outcome.ts';
 import { int8Array } from './binary-array.ts';
 import { KeptConnection } from './kept-connection.ts';
@@ -73,7 +74,7 @@ export class BatchWriter implements AsyncDisposable {
 
   async #commit(
     jobs: readonly BatchJob[],
-    run: (client: pg.Client, statement: pg.QueryConfig) => Promise<BatchAnswer>,
+    run: (client: pg.Client, statement: ValueStatement) => Promise<BatchAnswer>,
   ): Promise<BatchAnswer> {
     const id = randomUUID();
     const plain = singleMessage(id, jobs) ?? plainBatch(id, jobs);
@@ -84,7 +85,7 @@ export class BatchWriter implements AsyncDisposable {
       } catch (error) {
         if (!isNotPlain(error)) throw error;
       }
-      return await run(client, { ...storeBatchStatement, values: [...encodeBatch(id, jobs)] });
+      return await run(client, { ...storeBatchStatement, values: encodeBatch(id, jobs) });
     } catch (error) {
       if (!isConnectionLoss(error)) throw error;
       this.#connection.drop(client);
@@ -98,12 +99,8 @@ function isNotPlain(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'MR002';
 }
 
-async function query(client: pg.Client, statement: pg.QueryConfig): Promise<BatchAnswer> {
-  const { rows } = await client.query<{ result: BatchAnswer }>({
-    ...statement,
-    query_timeout: answerTimeoutMs,
-  } as pg.QueryConfig);
-  return (rows[0] as { result: BatchAnswer }).result;
+async function query(client: pg.Client, statement: ValueStatement): Promise<BatchAnswer> {
+  return JSON.parse((await queryValue(client, statement, answerTimeoutMs)) ?? 'null') as BatchAnswer;
 }
 
 /** One of the accounts that others write to; any, so that one that is held for long does not hold up the rest. */

@@ -1,11 +1,12 @@
 /** A batch of messages as the arguments of the SQL function store_batch (0002-mail.sql), and its answer. */
 import type { AccountId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
+import type { ParameterValue } from '#shared/db/value-query.ts';
 import type { FlagBits } from '#server/mail/flags.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import { encodeParts } from '#server/mime/part-codec.ts';
 import type { MessageIndex } from '#server/mime/part.ts';
 import type { SpooledMessage } from '#server/mail/ports.ts';
-import { boolArray, byteaArray, int4Array, int8Array, textArray, timestampArray } from './binary-array.ts';
+import { boolArray, byteaArray, byteaPieces, int4Array, int8Array, textArray, timestampArray } from './binary-array.ts';
 import { noSuchAccount, noSuchMailbox } from './pg-fault.ts';
 
 /** One copy of a message. */
@@ -57,7 +58,7 @@ export type BatchAnswer = readonly (
 
 const earliest = Date.UTC(-4000, 0);
 
-export function encodeBatch(id: string, jobs: readonly BatchJob[]): readonly unknown[] {
+export function encodeBatch(id: string, jobs: readonly BatchJob[]): readonly ParameterValue[] {
   const blobs = new Map<string, { readonly place: number; readonly size: number; readonly raw: Buffer | null }>();
   const messages = new Map<SpooledMessage, number>();
   const items: { readonly item: BatchItem; readonly job: number; readonly message: number; readonly email: number }[] =
@@ -80,7 +81,7 @@ export function encodeBatch(id: string, jobs: readonly BatchJob[]): readonly unk
     id,
     byteaArray(blobRows.map(([hash]) => Buffer.from(hash, 'hex'))),
     int8Array(blobRows.map(([, { size }]) => size)),
-    byteaArray(blobRows.map(([, { raw }]) => raw)),
+    byteaPieces(blobRows.map(([, { raw }]) => raw)),
     int4Array(indexes.map(({ message }) => blobs.get(message.hash)?.place ?? 0)),
     textArray(indexes.map(({ index }) => withoutNul(index.envelope))),
     textArray(indexes.map(({ index }) => withoutNul(index.bodystructure))),

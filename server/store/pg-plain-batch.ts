@@ -1,6 +1,6 @@
 /** Batches of new mail and nothing else, for the short forms of store_batch (0005-receive-speed.sql, 0019-receive-batches.sql). */
-import type pg from 'pg';
 import type { AccountId, MailboxId } from '#shared/base/ids.ts';
+import type { ParameterValue, ValueStatement } from '#shared/db/value-query.ts';
 import { flagBits } from '#server/mail/flags.ts';
 import { boolArray, byteaArray, int4Array, int8Array } from './binary-array.ts';
 import { encodeBatch, type BatchItem, type BatchJob } from './pg-batch.ts';
@@ -30,7 +30,7 @@ export const storePlainBatchStatement = {
 const maxSmallBoxes = 4;
 
 /** The form that costs least; null: the general one. */
-export function plainBatch(id: string, jobs: readonly BatchJob[]): pg.QueryConfig | null {
+export function plainBatch(id: string, jobs: readonly BatchJob[]): ValueStatement | null {
   const values = encodePlainBatch(id, jobs);
   if (values === null) return null;
   const accounts = new Set(jobs.flatMap(({ items }) => items.map(({ accountId }) => accountId)));
@@ -39,13 +39,13 @@ export function plainBatch(id: string, jobs: readonly BatchJob[]): pg.QueryConfi
     jobs.every(({ refusesOverQuota, isUploaded }) => !refusesOverQuota && !isUploaded);
   return isSmall
     ? { ...storeSmallBatchStatement, values: values.slice(0, -1) }
-    : { ...storePlainBatchStatement, values: [...values] };
+    : { ...storePlainBatchStatement, values };
 }
 
 type Box = { readonly mailboxId: MailboxId | null; readonly items: BatchItem[]; isChecked: boolean; place: number };
 
 /** For `storePlainBatchStatement`. Null: something in the jobs needs the general form. */
-export function encodePlainBatch(id: string, jobs: readonly BatchJob[]): readonly unknown[] | null {
+export function encodePlainBatch(id: string, jobs: readonly BatchJob[]): readonly ParameterValue[] | null {
   const boxes = new Map<AccountId, Box>();
   const places: { readonly box: Box; readonly offset: number }[] = [];
   for (const job of jobs) {

@@ -1,5 +1,5 @@
 /** A batch of one message for one mailbox, as the arguments of store_message (0027-single-writes.sql). */
-import type pg from 'pg';
+import type { ValueStatement } from '#shared/db/value-query.ts';
 import { encodeParts } from '#server/mime/part-codec.ts';
 import { timestampBytes } from './binary-value.ts';
 import { storableSentAt, withoutNul, type BatchJob } from './pg-batch.ts';
@@ -12,7 +12,7 @@ const storeMessageStatement = {
 };
 
 /** Null: it is more than that, or the message has keywords. */
-export function singleMessage(id: string, jobs: readonly BatchJob[]): pg.QueryConfig | null {
+export function singleMessage(id: string, jobs: readonly BatchJob[]): ValueStatement | null {
   const [job, another] = jobs;
   const [item, more] = job?.items ?? [];
   if (!job || !item || another || more || item.keywords.length > 0) return null;
