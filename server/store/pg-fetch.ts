@@ -3,26 +3,17 @@ import { sql, type Kysely } from 'kysely';
 import type { AccountId, EmailId, MailboxId, ModSeq, Uid } from '#shared/base/ids.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { keywordNames } from '#server/mail/keyword-table.ts';
-import {
-  flagsOf,
-  forEachUidIn,
-  keywordBitsOf,
-  modSeqOf,
-  pagesOf,
-  type MailboxPage,
-} from '#server/mail/mailbox-page.ts';
 import type { FetchedMessage, FetchWants, MessageContent } from '#server/mail/ports.ts';
 import type { UidSet } from '#server/mail/uid-set.ts';
 import { headerFieldsOf } from '#server/mime/section.ts';
+import type { FlagPages } from './flag-pages.ts';
 import { packedContents } from './pg-content.ts';
 import { noSuchMailbox } from './pg-fault.ts';
+import { fetchFlags } from './pg-fetch-flags.ts';
 import { fetchFromPacks, packKindsFor } from './pg-fetch-packs.ts';
 import { readPackedRows, type PackedRows } from './pg-packed-rows.ts';
-import { pageColumns, rangesOf, toPage, type PageColumns } from './pg-rows.ts';
 import { readAhead } from './read-ahead.ts';
 
-/** Pages of one statement. */
-const pagesAtOnce = 32;
 /** Of the headers of one batch of messages whose fields are wanted. */
 const maxHeadersBytes = 4 * 1024 * 1024;
 /** A header of so many bytes may stay for as long as its fields do. */
@@ -31,29 +22,31 @@ const smallHeader = 16 * 1024;
 type Contents = (place: number) => MessageContent;
 type Place = { readonly accountId: AccountId; readonly mailboxId: MailboxId };
 
+type Source = { readonly db: Kysely<Database>; readonly flagPages: FlagPages };
+
 /** MailError no-such-mailbox. */
 export async function* fetchMessages(
-  db: Kysely<Database>,
+  source: Source,
   place: Place,
   uids: UidSet,
   wants: FetchWants,
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
   let isEmpty = true;
-  for await (const batch of readAhead(batchesOf(db, place, uids, wants))) {
+  for await (const batch of readAhead(batchesOf(source, place, uids, wants))) {
     isEmpty = false;
     yield batch;
   }
-  if (isEmpty) await assertThere(db, place);
+  if (isEmpty) await assertThere(source.db, place);
 }
 
 function batchesOf(
-  db: Kysely<Database>,
+  { db, flagPages }: Source,
   place: Place,
   uids: UidSet,
   wants: FetchWants,
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
   const isInPages = Object.entries(wants).every(([want, isWanted]) => !isWanted || want === 'flags') && wants.flags;
-  if (isInPages) return fromPages(db, place, uids);
+  if (isInPages) return fetchFlags(db, flagPages, place, uids);
   const byRows = (some: UidSet) => fromRows(db, place, some, wants);
   const kinds = packKindsFor(uids, wants);
   return kinds === null ? byRows(uids) : fetchFromPacks(db, place, { uids, wants, kinds }, byRows);
@@ -63,44 +56,6 @@ async function assertThere(db: Kysely<Database>, { accountId, mailboxId }: Place
   const { rows } = await sql`/*is-mailbox*/
     select from mailbox where account_id = ${accountId} and id = ${mailboxId}`.execute(db);
   if (rows.length === 0) throw noSuchMailbox();
-}
-
-/** What the pages alone know: a batch a page. */
-async function* fromPages(
-  db: Kysely<Database>,
-  { accountId, mailboxId }: Place,
-  uids: UidSet,
-): AsyncGenerator<readonly FetchedMessage[], void, void> {
-  const ranges = pagesOf(uids);
-  for (let from = 0; ;) {
-    const rest = ranges
-      .filter(([, last]) => last >= from)
-      .map(([first, last]) => [Math.max(first, from), last] as const);
-    if (rest.length === 0) return;
-    const { rows } = await sql<PageColumns & { readonly names: readonly string[] | null }>`/*fetch-pages*/
-      select p.*, case when p.page_keywords is not null then b.keywords end as names
-      from mailbox b, ${rangesOf(rest)}, lateral (
-        select ${pageColumns} from mailbox_page p
-        where p.account_id = b.account_id and p.mailbox_id = b.id and p.page between r.first and r.last
-        order by p.page limit ${sql.lit(pagesAtOnce)}) p
-      where b.account_id = ${accountId} and b.id = ${mailboxId}
-      limit ${sql.lit(pagesAtOnce)}`.execute(db);
-    for (const row of rows.toSorted((a, b) => a.page - b.page)) {
-      const batch = messagesOf(toPage(row), uids, row.names ?? []);
-      if (batch.length > 0) yield batch;
-      from = row.page + 1;
-    }
-    if (rows.length < pagesAtOnce) return;
-  }
-}
-
-function messagesOf(page: MailboxPage, uids: UidSet, names: readonly string[]): readonly FetchedMessage[] {
-  const messages: FetchedMessage[] = [];
-  forEachUidIn(page, uids, (uid) => {
-    const keywords = keywordNames(names, keywordBitsOf(page, uid));
-    messages.push({ uid, flags: flagsOf(page, uid), keywords, modSeq: modSeqOf(page, uid) });
-  });
-  return messages;
 }
 
 async function* fromRows(

@@ -29,6 +29,7 @@ import type {
 import type { SearchQuery } from '#server/mail/query.ts';
 import { uidSetOf, type UidSet } from '#server/mail/uid-set.ts';
 import { AccountTurns } from './account-turns.ts';
+import { FlagPages } from './flag-pages.ts';
 import { OpenedMailboxes } from './opened-mailboxes.ts';
 import type { BatchItem, Stored } from './pg-batch.ts';
 import { uploadBlob } from './pg-blobs.ts';
@@ -67,6 +68,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
   readonly #accountTurns = new AccountTurns();
   readonly #recentPages: RecentPages;
   readonly #openedMailboxes: OpenedMailboxes;
+  readonly #flagPages: FlagPages;
   readonly #flagOrders = new FlagOrders((accountId, begin) => this.#changeMessages(accountId, begin));
   readonly #uploadTurns = new Turns(maxUploadsAtOnce);
 
@@ -76,6 +78,7 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     this.#metrics = metrics ?? null;
     this.#recentPages = new RecentPages(database.generation);
     this.#openedMailboxes = new OpenedMailboxes(database.generation);
+    this.#flagPages = new FlagPages(database.generation);
     this.#lane = new DeliveryLane(database, this.#metrics);
   }
 
@@ -202,7 +205,12 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     wants: FetchWants,
   ): AsyncGenerator<readonly FetchedMessage[], void, void> {
     try {
-      yield* fetchMessages(this.#database.db, { accountId, mailboxId }, uids, wants);
+      yield* fetchMessages(
+        { db: this.#database.db, flagPages: this.#flagPages },
+        { accountId, mailboxId },
+        uids,
+        wants,
+      );
     } catch (error) {
       throw mailErrorOf(error) ?? error;
     }

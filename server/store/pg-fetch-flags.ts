@@ -1,0 +1,127 @@
+/**
+ * FETCH of what the pages alone know: flags, keywords, modseqs. A client that asks for all of them again and again gets
+ * them from the pages that its last question left here, with those that changed since.
+ */
+import { sql, type Kysely } from 'kysely';
+import type { AccountId, MailboxId } from '#shared/base/ids.ts';
+import type { Database } from '#shared/db/schema.ts';
+import { keywordNames } from '#server/mail/keyword-table.ts';
+import {
+  flagsOf,
+  forEachUidIn,
+  keywordBitsOf,
+  modSeqOf,
+  pagesOf,
+  type MailboxPage,
+} from '#server/mail/mailbox-page.ts';
+import type { FetchedMessage } from '#server/mail/ports.ts';
+import type { UidSet } from '#server/mail/uid-set.ts';
+import { ownPage, type FlagPages, type HeldPages } from './flag-pages.ts';
+import { noSuchMailbox } from './pg-fault.ts';
+import { pageColumns, rangesOf, readMailboxState, toPage, type PageColumns } from './pg-rows.ts';
+
+/** Pages of one statement. */
+const pagesAtOnce = 32;
+/** So few are read each time: what changed since may be far more. */
+const fewPages = 8;
+/** Of so many pages nothing is kept. */
+const manyPages = 1024;
+
+type Place = { readonly accountId: AccountId; readonly mailboxId: MailboxId };
+type PageRanges = readonly (readonly [first: number, last: number])[];
+type Read = { readonly page: MailboxPage; readonly names: readonly string[]; readonly modSeq: number };
+
+/** A batch a page, ascending. MailError no-such-mailbox, where it could be told. */
+export async function* fetchFlags(
+  db: Kysely<Database>,
+  remembered: FlagPages,
+  place: Place,
+  uids: UidSet,
+): AsyncGenerator<readonly FetchedMessage[], void, void> {
+  const ranges = pagesOf(uids);
+  const count = ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);
+  const isKept = count > fewPages && count <= manyPages;
+  const { held, keep } = remembered.of(place);
+  const current = isKept && held && isIn(ranges, held) ? await readAgain(db, place, held) : null;
+  if (current) {
+    keep(current.held);
+    for (const number of numbersOf(ranges)) {
+      const page = current.held.pages.get(number);
+      if (page) yield messagesOf(page, uids, current.names);
+    }
+    return;
+  }
+  const pages = new Map<number, MailboxPage>();
+  let asOf: number | null = null;
+  for await (const { page, names, modSeq } of readPages(db, place, ranges)) {
+    // Those that come later are as new at least.
+    asOf ??= modSeq;
+    if (isKept) pages.set(page.page, ownPage(page));
+    const batch = messagesOf(page, uids, names);
+    if (batch.length > 0) yield batch;
+  }
+  if (isKept && asOf !== null) {
+    keep({ asOf, pages: new Map(numbersOf(ranges).map((number) => [number, pages.get(number) ?? null])) });
+  }
+}
+
+function isIn(ranges: PageRanges, { pages }: HeldPages): boolean {
+  return numbersOf(ranges).every((number) => pages.has(number));
+}
+
+function numbersOf(ranges: PageRanges): readonly number[] {
+  return ranges.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i));
+}
+
+/** Null: what is held is not of this database's past. */
+async function readAgain(
+  db: Kysely<Database>,
+  { accountId, mailboxId }: Place,
+  held: HeldPages,
+): Promise<{ readonly held: HeldPages; readonly names: readonly string[] } | null> {
+  const state = await readMailboxState(db, accountId, mailboxId, held.asOf);
+  if (state === null) throw noSuchMailbox();
+  const { highestModSeq: asOf, keywords: names } = state.mailbox;
+  if (asOf < held.asOf) return null;
+  const changed = state.pages.filter(({ page }) => held.pages.has(page));
+  if (changed.length === 0) return { held: { ...held, asOf }, names };
+  const pages = new Map(held.pages);
+  for (const page of changed) pages.set(page.page, ownPage(page));
+  return { held: { asOf, pages }, names };
+}
+
+async function* readPages(
+  db: Kysely<Database>,
+  { accountId, mailboxId }: Place,
+  ranges: PageRanges,
+): AsyncGenerator<Read, void, void> {
+  type Row = PageColumns & { readonly names: readonly string[] | null; readonly highest_modseq: bigint };
+  for (let from = 0; ;) {
+    const rest = ranges
+      .filter(([, last]) => last >= from)
+      .map(([first, last]) => [Math.max(first, from), last] as const);
+    if (rest.length === 0) return;
+    const { rows } = await sql<Row>`/*fetch-pages*/
+      select p.*, case when p.page_keywords is not null then b.keywords end as names, b.highest_modseq
+      from mailbox b, ${rangesOf(rest)}, lateral (
+        select ${pageColumns} from mailbox_page p
+        where p.account_id = b.account_id and p.mailbox_id = b.id and p.page between r.first and r.last
+        order by p.page limit ${sql.lit(pagesAtOnce)}) p
+      where b.account_id = ${accountId} and b.id = ${mailboxId}
+      limit ${sql.lit(pagesAtOnce)}`.execute(db);
+    for (const row of rows.toSorted((a, b) => a.page - b.page)) {
+      yield { page: toPage(row), names: row.names ?? [], modSeq: Number(row.highest_modseq) };
+      from = row.page + 1;
+    }
+    if (rows.length < pagesAtOnce) return;
+  }
+}
+
+function messagesOf(page: MailboxPage, uids: UidSet, names: readonly string[]): readonly FetchedMessage[] {
+  const messages: FetchedMessage[] = [];
+  forEachUidIn(page, uids, (uid) => {
+    const keywords = keywordNames(names, keywordBitsOf(page, uid));
+    messages.push({ uid, flags: flagsOf(page, uid), keywords, modSeq: modSeqOf(page, uid) });
+  });
+  return messages;
+}
