@@ -2,11 +2,15 @@
 import type { AccountId, MailboxId } from '#shared/base/ids.ts';
 import type { MailboxPage } from '#server/mail/mailbox-page.ts';
 
+export type PageRanges = readonly (readonly [first: number, last: number])[];
+
 export type HeldPages = {
   /** Every change up to this modseq is in them. */
   readonly asOf: number;
-  /** By number; null: there is no such page. */
-  readonly pages: ReadonlyMap<number, MailboxPage | null>;
+  /** Where pages would be, if they had messages; ascending. */
+  readonly within: PageRanges;
+  /** By number: all that have messages. */
+  readonly pages: ReadonlyMap<number, MailboxPage>;
 };
 
 /** Of a million messages. */
@@ -46,11 +50,11 @@ export class FlagPages {
     };
   }
 
-  #add(key: string, { asOf, pages }: HeldPages): void {
-    let bytes = 0;
-    for (const page of pages.values()) bytes += bytesBeside + (page === null ? 0 : bytesOf(page));
+  #add(key: string, held: HeldPages): void {
+    let bytes = bytesBeside * (1 + held.within.length);
+    for (const page of held.pages.values()) bytes += bytesBeside + bytesOf(page);
     if (bytes > maxBytes) return;
-    this.#held.set(key, { asOf, pages, bytes });
+    this.#held.set(key, { ...held, bytes });
     this.#bytes += bytes;
     for (const oldest of this.#held.keys()) {
       if (this.#bytes <= maxBytes) break;

@@ -16,7 +16,7 @@ import {
 } from '#server/mail/mailbox-page.ts';
 import type { FetchedMessage } from '#server/mail/ports.ts';
 import type { UidSet } from '#server/mail/uid-set.ts';
-import { ownPage, type FlagPages, type HeldPages } from './flag-pages.ts';
+import { ownPage, type FlagPages, type HeldPages, type PageRanges } from './flag-pages.ts';
 import { noSuchMailbox } from './pg-fault.ts';
 import { pageColumns, rangesOf, readMailboxState, toPage, type PageColumns } from './pg-rows.ts';
 
@@ -24,11 +24,10 @@ import { pageColumns, rangesOf, readMailboxState, toPage, type PageColumns } fro
 const pagesAtOnce = 32;
 /** So few are read each time: what changed since may be far more. */
 const fewPages = 8;
-/** Of so many pages nothing is kept. */
+/** No more than these are kept of a mailbox. */
 const manyPages = 1024;
 
 type Place = { readonly accountId: AccountId; readonly mailboxId: MailboxId };
-type PageRanges = readonly (readonly [first: number, last: number])[];
 type Read = { readonly page: MailboxPage; readonly names: readonly string[]; readonly modSeq: number };
 
 /** A batch a page, ascending. MailError no-such-mailbox, where it could be told. */
@@ -39,15 +38,16 @@ export async function* fetchFlags(
   uids: UidSet,
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
   const ranges = pagesOf(uids);
-  const count = ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);
-  const isKept = count > fewPages && count <= manyPages;
   const { held, keep } = remembered.of(place);
-  const current = isKept && held && isIn(ranges, held) ? await readAgain(db, place, held) : null;
+  const isKept = !isFew(ranges);
+  const current = isKept && held && isWithin(ranges, held.within) ? await readAgain(db, place, held) : null;
   if (current) {
     keep(current.held);
-    for (const number of numbersOf(ranges)) {
-      const page = current.held.pages.get(number);
-      if (page) yield messagesOf(page, uids, current.names);
+    const pages = [...current.held.pages.values()].toSorted((a, b) => a.page - b.page);
+    for (const page of pages) {
+      if (!isWithin([[page.page, page.page]], ranges)) continue;
+      const batch = messagesOf(page, uids, current.names);
+      if (batch.length > 0) yield batch;
     }
     return;
   }
@@ -56,21 +56,29 @@ export async function* fetchFlags(
   for await (const { page, names, modSeq } of readPages(db, place, ranges)) {
     // Those that come later are as new at least.
     asOf ??= modSeq;
-    if (isKept) pages.set(page.page, ownPage(page));
+    if (isKept && pages.size <= manyPages && hasMessages(page)) pages.set(page.page, ownPage(page));
     const batch = messagesOf(page, uids, names);
     if (batch.length > 0) yield batch;
   }
-  if (isKept && asOf !== null) {
-    keep({ asOf, pages: new Map(numbersOf(ranges).map((number) => [number, pages.get(number) ?? null])) });
-  }
+  if (isKept && asOf !== null && pages.size <= manyPages) keep({ asOf, within: ranges, pages });
 }
 
-function isIn(ranges: PageRanges, { pages }: HeldPages): boolean {
-  return numbersOf(ranges).every((number) => pages.has(number));
+function isFew(ranges: PageRanges): boolean {
+  return ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0) <= fewPages;
 }
 
-function numbersOf(ranges: PageRanges): readonly number[] {
-  return ranges.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i));
+/** Both ascend. */
+function isWithin(ranges: PageRanges, outer: PageRanges): boolean {
+  let at = 0;
+  return ranges.every(([first, last]) => {
+    while (at < outer.length && (outer[at]?.[1] ?? 0) < first) at++;
+    const [from, to] = outer[at] ?? [Infinity, 0];
+    return from <= first && last <= to;
+  });
+}
+
+function hasMessages({ present }: MailboxPage): boolean {
+  return present.some((byte) => byte !== 0);
 }
 
 /** Null: what is held is not of this database's past. */
@@ -83,11 +91,12 @@ async function readAgain(
   if (state === null) throw noSuchMailbox();
   const { highestModSeq: asOf, keywords: names } = state.mailbox;
   if (asOf < held.asOf) return null;
-  const changed = state.pages.filter(({ page }) => held.pages.has(page));
-  if (changed.length === 0) return { held: { ...held, asOf }, names };
   const pages = new Map(held.pages);
-  for (const page of changed) pages.set(page.page, ownPage(page));
-  return { held: { asOf, pages }, names };
+  for (const page of state.pages) {
+    if (!hasMessages(page)) pages.delete(page.page);
+    else if (isWithin([[page.page, page.page]], held.within)) pages.set(page.page, ownPage(page));
+  }
+  return pages.size <= manyPages ? { held: { ...held, asOf, pages }, names } : null;
 }
 
 async function* readPages(
