@@ -1,8 +1,8 @@
 /** The bytes of messages, once for all accounts, by their SHA-256: in one row up to 1 MiB, above that in pieces. */
-import { sql, type Kysely, type Transaction } from 'kysely';
+import { CompiledQuery, sql, type Kysely, type Transaction } from 'kysely';
 import type { BlobHash } from '#shared/base/ids.ts';
 import { blobPieceBytes } from '#shared/base/limits.ts';
-import type { CopiedRow } from '#shared/db/copy-out.ts';
+import { RowMemory, type CopiedRow } from '#shared/db/copy-out.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { transact } from '#shared/db/tx.ts';
 import { MailError } from '#server/mail/mail-error.ts';
@@ -48,14 +48,24 @@ async function readAll(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
 export async function readBlobs(
   db: Kysely<Database>,
   wanted: readonly { readonly hash: BlobHash; readonly bytes: number }[],
+  memory: RowMemory | null = null,
 ): Promise<ReadonlyMap<BlobHash, Buffer>> {
   if (wanted.length === 0) return new Map();
-  const values = wanted.map(({ hash, bytes }) => `('\\x${hexOf(hash)}'::bytea, ${bytes})`).join(', ');
-  const { rows } = await sql<CopiedRow>`${sql.raw(`copy (
-    select b.hash, b.raw from (values ${values}) w (hash, bytes), lateral (
-      select hash, substring(raw for w.bytes) as raw from blob where hash = w.hash and raw is not null offset 0) b
-    ) to stdout (format binary)`)}`.execute(db);
-  return new Map(rows.map(([hash, raw]) => [hash?.toString('hex') as BlobHash, raw as Buffer]));
+  const values = wanted.map(({ hash, bytes }, place) => `(${place}, '\\x${hexOf(hash)}'::bytea, ${bytes})`).join(', ');
+  const rows = await copied(
+    db,
+    `copy (
+    select w.place, b.raw from (values ${values}) w (place, hash, bytes), lateral (
+      select substring(raw for w.bytes) as raw from blob where hash = w.hash and raw is not null offset 0) b
+    ) to stdout (format binary)`,
+    memory,
+  );
+  return new Map(rows.map(([place, raw]) => [wanted[place?.readInt32BE() ?? 0]?.hash as BlobHash, raw as Buffer]));
+}
+
+async function copied(db: Kysely<Database>, text: string, memory: RowMemory | null): Promise<readonly CopiedRow[]> {
+  const query = CompiledQuery.raw(text, memory === null ? [] : [memory]);
+  return (await db.executeQuery<CopiedRow>(query)).rows;
 }
 
 /** COPY takes no parameters. */
@@ -64,15 +74,26 @@ function hexOf(hash: BlobHash): string {
   return hash;
 }
 
-/** Bytes `start` to `end` of a blob in pieces: while some are used the next are read. MailError unavailable: it is gone. */
+/** Of a reading of pieces that writes over what it gave before. */
+const stepBytes = blobPieceBytes * piecesAtOnce;
+
+/**
+ * Bytes `start` to `end` of a blob in pieces: while some are used the next are read. `isReused`: a chunk is good until the
+ * next is asked for, and all of them take two steps' memory. MailError unavailable: it is gone.
+ */
 export async function* readPieces(
   db: Kysely<Database>,
   hash: BlobHash,
   start: number,
   end: number,
+  isReused = false,
 ): AsyncGenerator<Buffer, void, void> {
+  const memories = isReused ? [newMemory(end - start), newMemory(end - start - stepBytes)] : [];
   const read = (from: number): Promise<readonly Buffer[]> => {
-    const pieces = readSomePieces(db, hash, from, Math.min(end, nextStart(from)));
+    const memory = memories.shift() ?? null;
+    memory?.reuse();
+    const pieces = readSomePieces(db, hash, { start: from, end: Math.min(end, nextStart(from)), memory });
+    if (memory) memories.push(memory);
     // Whoever waits for them hears of it; when nobody does any more, nobody needs to.
     pieces.catch(() => undefined);
     return pieces;
@@ -85,30 +106,39 @@ export async function* readPieces(
   }
 }
 
+function newMemory(mostBytes: number): RowMemory {
+  return new RowMemory(Math.max(0, Math.min(mostBytes, stepBytes)));
+}
+
 function nextStart(at: number): number {
-  const step = blobPieceBytes * piecesAtOnce;
-  return (Math.floor(at / step) + 1) * step;
+  return (Math.floor(at / stepBytes) + 1) * stepBytes;
 }
 
 async function readSomePieces(
   db: Kysely<Database>,
   hash: BlobHash,
-  start: number,
-  end: number,
+  { start, end, memory }: { readonly start: number; readonly end: number; readonly memory: RowMemory | null },
 ): Promise<readonly Buffer[]> {
   const slices: string[] = [];
   for (let at = start; at < end;) {
     const next = Math.min(end, (Math.floor(at / sliceBytes) + 1) * sliceBytes);
-    slices.push(`(${Math.floor(at / blobPieceBytes)}, ${at % blobPieceBytes}, ${next - at})`);
+    slices.push(`(${slices.length}, ${Math.floor(at / blobPieceBytes)}, ${at % blobPieceBytes}, ${next - at})`);
     at = next;
   }
-  const { rows } = await sql<CopiedRow>`${sql.raw(`copy (
-    select substring(p.data from s.start + 1 for s.bytes) from (values ${slices.join(', ')}) s (piece, start, bytes), lateral (
+  const rows = await copied(
+    db,
+    `copy (
+    select s.place, substring(p.data from s.start + 1 for s.bytes)
+    from (values ${slices.join(', ')}) s (place, piece, start, bytes), lateral (
       select data from blob_piece where hash = '\\x${hexOf(hash)}'::bytea and piece = s.piece offset 0) p
-    order by s.piece, s.start) to stdout (format binary)`)}`.execute(db);
+    ) to stdout (format binary)`,
+    memory,
+  );
   // The message was removed while the client was reading, and the janitor has been there.
   if (rows.length === 0) throw new MailError({ kind: 'unavailable' });
-  const pieces = rows.map(([data]) => data as Buffer);
+  // To be sorted there, they would all be copied.
+  const pieces = new Array<Buffer>(rows.length);
+  for (const [place, data] of rows) pieces[place?.readInt32BE() ?? 0] = data as Buffer;
   const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
   if (bytes !== end - start) throw new Error(`blob ${hash} has ${bytes} bytes at ${start}, not ${end - start}`);
   return pieces;

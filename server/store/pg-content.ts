@@ -5,6 +5,7 @@
  */
 import type { Kysely } from 'kysely';
 import type { BlobHash } from '#shared/base/ids.ts';
+import { RowMemory } from '#shared/db/copy-out.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import type { MessageContent } from '#server/mail/ports.ts';
@@ -29,14 +30,18 @@ export function contentsOf(db: Kysely<Database>, rows: readonly MessageRow[]): R
     isInPieces: row.in_pieces === true,
     raw: null,
   }));
-  const content = packedContents(db, packed);
+  const content = packedContents(db, packed, false);
   return new Map(rows.map((row, i) => [Number(row.uid), content(i)]));
 }
 
-/** The content of the n-th. */
+/**
+ * The content of the n-th. `isReused`: a chunk of any of them is good until the next chunk of any of them is asked for,
+ * and all of them take the memory of a few groups.
+ */
 export function packedContents(
   db: Kysely<Database>,
   packed: readonly PackedContent[],
+  isReused: boolean,
 ): (place: number) => MessageContent {
   const messages = packed.map((message) => ({ ...message, root: decodeParts(message.parts) }));
   const unread = messages.filter(
@@ -45,16 +50,18 @@ export function packedContents(
   const headers = new BlobGroups(
     db,
     unread.map(({ hash, root }) => ({ hash, bytes: root.bodyStart })),
+    isReused,
   );
   const bodies = new BlobGroups(
     db,
     unread.map(({ hash, rawSize }) => ({ hash, bytes: rawSize })),
+    isReused,
   );
   return (place) => {
     const { prefix, root, hash, rawSize, isInPieces, raw } = messages[place] as (typeof messages)[number];
     const read = (start: number, end: number): AsyncIterable<Buffer> => {
       const to = Math.min(end, rawSize);
-      if (isInPieces) return refusingPieces(readPieces(db, hash, start, to));
+      if (isInPieces) return refusingPieces(readPieces(db, hash, start, to, isReused));
       return raw && to <= raw.length
         ? atHand(raw, start, to)
         : slice(to <= root.bodyStart ? headers : bodies, hash, start, to);
@@ -85,40 +92,58 @@ async function* refusingPieces(pieces: AsyncGenerator<Buffer, void, void>): Asyn
   }
 }
 
-type Group = ReadonlyMap<BlobHash, Buffer>;
+type Group = {
+  readonly blobs: Promise<ReadonlyMap<BlobHash, Buffer>>;
+  /** Null: what is read gets new memory. */
+  readonly memory: RowMemory | null;
+  /** All of it was read: nothing is written to its memory any more. */
+  isThere: boolean;
+};
+
+/** Of what comes with a blob in its row. */
+const rowBytes = 64;
 
 /** Blobs, or their beginnings, in groups of `maxGroupBytes`: the one used last is kept, and the next is read ahead. */
 class BlobGroups {
   readonly #db: Kysely<Database>;
   readonly #groups: readonly (readonly Wanted[])[];
   readonly #groupOf = new Map<BlobHash, number>();
-  readonly #loading = new Map<number, Promise<Group>>();
+  readonly #loading = new Map<number, Group>();
+  readonly #isReused: boolean;
+  /** Of groups that were used. */
+  readonly #memories: RowMemory[] = [];
+  readonly #mostBytes: number;
 
-  constructor(db: Kysely<Database>, wanted: readonly Wanted[]) {
+  constructor(db: Kysely<Database>, wanted: readonly Wanted[], isReused: boolean) {
     this.#db = db;
+    this.#isReused = isReused;
     const groups: Wanted[][] = [];
     let bytes = 0;
+    let mostBytes = 0;
     for (const one of new Map(wanted.map((entry) => [entry.hash, entry])).values()) {
       if (groups.length === 0 || bytes + one.bytes > maxGroupBytes) {
         groups.push([]);
         bytes = 0;
       }
       groups.at(-1)?.push(one);
-      bytes += one.bytes;
+      bytes += one.bytes + rowBytes;
+      mostBytes = Math.max(mostBytes, bytes);
       this.#groupOf.set(one.hash, groups.length - 1);
     }
     this.#groups = groups;
+    this.#mostBytes = mostBytes;
   }
 
   async get(hash: BlobHash): Promise<Buffer> {
     const number = this.#groupOf.get(hash) ?? 0;
-    for (const other of this.#loading.keys()) {
-      if (other !== number && other !== number + 1) this.#loading.delete(other);
+    for (const [other, { isThere, memory }] of this.#loading) {
+      if (other === number || other === number + 1) continue;
+      this.#loading.delete(other);
+      if (isThere && memory !== null) this.#memories.push(memory);
     }
-    const group = this.#load(number);
     try {
-      const blobs = await group;
-      if (number + 1 < this.#groups.length) this.#load(number + 1).catch(() => undefined);
+      const blobs = await this.#load(number).blobs;
+      if (number + 1 < this.#groups.length) this.#load(number + 1).blobs.catch(() => undefined);
       const blob = blobs.get(hash);
       // The message was removed while the client was reading, and the janitor has been there.
       if (!blob) throw new MailError({ kind: 'unavailable' });
@@ -129,9 +154,17 @@ class BlobGroups {
     }
   }
 
-  #load(number: number): Promise<Group> {
-    const loading = this.#loading.get(number) ?? readBlobs(this.#db, this.#groups[number] ?? []);
-    this.#loading.set(number, loading);
-    return loading;
+  #load(number: number): Group {
+    const known = this.#loading.get(number);
+    if (known) return known;
+    const memory = this.#isReused ? (this.#memories.pop() ?? new RowMemory(this.#mostBytes)) : null;
+    memory?.reuse();
+    const group: Group = { blobs: readBlobs(this.#db, this.#groups[number] ?? [], memory), memory, isThere: false };
+    group.blobs.then(
+      () => (group.isThere = true),
+      () => undefined,
+    );
+    this.#loading.set(number, group);
+    return group;
   }
 }

@@ -65,7 +65,7 @@ async function* fromRows(
   wants: FetchWants,
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
   for await (const rows of readPackedRows(db, place, uids, wants)) {
-    const contents = rows.contents && packedContents(db, rows.contents);
+    const contents = rows.contents && packedContents(db, rows.contents, true);
     if (wants.headerFields && contents) yield* withHeaders(rows, contents, wants);
     else yield rows.uids.map((_, i) => messageOf(rows, i, contents));
   }

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { plainAddress } from '#shared/base/ip-network.ts';
 import { channelBinding } from './channel-binding.ts';
+import { giveOutputBuffer, outputBytes, takeOutputBuffer } from './output-buffers.ts';
 import type { TlsContext } from './tls-context.ts';
 
 /** The peer went away, or had to be dropped: nothing more can be read or written. Not a bug of ours. */
@@ -26,11 +27,10 @@ export type ConnectionOptions = {
 
 export const defaultConnectionOptions: ConnectionOptions = { writeTimeoutMs: 120_000, handshakeTimeoutMs: 30_000 };
 
-/** What is sent at a time, in bytes: so much the peer has to read within the write timeout, be its link ever so slow. */
-const pieceBytes = 64 * 1024;
+/** Output that is held back as a string, in bytes: what answers to a command mostly come to. */
+const textBytes = 8 * 1024;
 
-/** Output held back before it is sent without waiting for the next read, in bytes. */
-const burstBytes = 32 * 1024;
+const nothingToWaitFor = Promise.resolve();
 
 /** How long `close` waits for the peer to take the last bytes, in ms. */
 const lingerMs = 2_000;
@@ -41,8 +41,11 @@ export class Connection implements AsyncDisposable {
   readonly localPort: number;
   #socket: Socket;
   readonly #options: ConnectionOptions;
-  #pending: (string | Buffer)[] = [];
-  #pendingBytes = 0;
+  /** Output held back, until it is more than a little. */
+  #text = '';
+  /** The same from then on, of which the first `#gatheredBytes` bytes are there; `#text` is then empty. */
+  #gathered: Buffer | null = null;
+  #gatheredBytes = 0;
   #isEnded = false;
   #isClosed = false;
   #isSecure = false;
@@ -112,7 +115,7 @@ export class Connection implements AsyncDisposable {
         return chunk;
       }
       if (this.#isEnded || this.#isClosed) return 'end';
-      if (this.#pendingBytes > 0) {
+      if (this.#heldBytes > 0) {
         await this.flush();
         continue;
       }
@@ -132,21 +135,21 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Sends bytes; a string is a binary one (a code unit below 256 is a byte). Small writes are held back
-   * until the next read that waits, `flush` or 32 KiB. Resolves when the peer keeps up; rejects with ConnectionLost.
+   * Sends bytes; a string is a binary one (a code unit below 256 is a byte). They are held back until the next read that
+   * waits, `flush` or 128 KiB: so much the peer has to read within the write timeout, be its link ever so slow. Resolves
+   * when the peer keeps up, and the chunk may be written over; rejects with ConnectionLost.
    */
-  async write(chunk: string | Buffer): Promise<void> {
-    if (chunk.length <= pieceBytes) return this.#hold(chunk);
-    for (let at = 0; at < chunk.length; at += pieceBytes) {
-      const end = at + pieceBytes;
-      await this.#hold(Buffer.isBuffer(chunk) ? chunk.subarray(at, end) : chunk.slice(at, end));
-    }
+  write(chunk: string | Buffer): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new ConnectionLost('connection closed'));
+    const taken = this.#hold(chunk, 0);
+    return taken === chunk.length ? nothingToWaitFor : this.#writeRest(chunk, taken);
   }
 
   /** Sends what is held back and waits while the peer is behind. */
   async flush(): Promise<void> {
-    if (this.#pendingBytes === 0) return;
-    if (this.#sendPending()) return;
+    if (this.#heldBytes === 0) return;
+    // Whatever the socket says of its bound, when it holds nothing the peer keeps up.
+    if (this.#sendHeld() || this.#socket.writableLength === 0) return;
     await this.#drained(this.#options.writeTimeoutMs, 'the peer does not read');
   }
 
@@ -164,9 +167,8 @@ export class Connection implements AsyncDisposable {
       // The reply and the change happen in one turn of the event loop: a quick peer's handshake
       // can't reach the plain reader.
       while (plain.read() !== null);
-      this.#pending.push(reply);
-      this.#pendingBytes += reply.length;
-      this.#sendPending();
+      this.#hold(reply, 0);
+      this.#sendHeld();
     }
     if (this.#isEnded) {
       this.destroy();
@@ -201,6 +203,7 @@ export class Connection implements AsyncDisposable {
     }
     if (this.#isClosed) return;
     this.#socket.removeAllListeners('readable');
+    this.#socket.removeAllListeners('drain');
     this.#socket.end();
     // Unread input would turn our end into a reset that can overtake the last reply.
     this.#socket.resume();
@@ -222,11 +225,34 @@ export class Connection implements AsyncDisposable {
     await this.close();
   }
 
-  async #hold(piece: string | Buffer): Promise<void> {
+  get #heldBytes(): number {
+    return this.#text.length + this.#gatheredBytes;
+  }
+
+  async #writeRest(chunk: string | Buffer, from: number): Promise<void> {
+    for (let at = from; at < chunk.length; at += this.#hold(chunk, at)) await this.flush();
+  }
+
+  /** Takes the chunk from `at` on, as far as there is room; gives how many bytes that were. */
+  #hold(chunk: string | Buffer, at: number): number {
     if (this.#isClosed) throw new ConnectionLost('connection closed');
-    this.#pending.push(piece);
-    this.#pendingBytes += piece.length;
-    if (this.#pendingBytes >= burstBytes) await this.flush();
+    if (
+      at === 0 &&
+      typeof chunk === 'string' &&
+      this.#gathered === null &&
+      this.#text.length + chunk.length <= textBytes
+    ) {
+      this.#text += chunk;
+      return chunk.length;
+    }
+    const gathered = (this.#gathered ??= takeOutputBuffer());
+    if (this.#text !== '') this.#gatheredBytes = gathered.write(this.#text, 0, 'latin1');
+    this.#text = '';
+    const taken = Math.min(chunk.length - at, outputBytes - this.#gatheredBytes);
+    if (Buffer.isBuffer(chunk)) chunk.copy(gathered, this.#gatheredBytes, at, at + taken);
+    else gathered.write(at === 0 ? chunk : chunk.slice(at), this.#gatheredBytes, taken, 'latin1');
+    this.#gatheredBytes += taken;
+    return taken;
   }
 
   #listen(socket: Socket): void {
@@ -244,8 +270,11 @@ export class Connection implements AsyncDisposable {
   #closed(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#pending = [];
-    this.#pendingBytes = 0;
+    this.#text = '';
+    // Of no socket's yet.
+    if (this.#gathered !== null) giveOutputBuffer(this.#gathered);
+    this.#gathered = null;
+    this.#gatheredBytes = 0;
     this.#abort?.abort();
     this.#wakeReader?.('bytes');
     this.#wakeWriter?.();
@@ -263,29 +292,16 @@ export class Connection implements AsyncDisposable {
   }
 
   /** True: the peer keeps up. */
-  #sendPending(): boolean {
+  #sendHeld(): boolean {
     if (this.#isClosed) throw new ConnectionLost('connection closed');
-    const pieces = this.#pending;
-    this.#pending = [];
-    this.#bytesWritten += this.#pendingBytes;
-    this.#pendingBytes = 0;
-    if (pieces.every((piece) => typeof piece === 'string')) return this.#socket.write(pieces.join(''), 'latin1');
-    // Neighbouring strings become one buffer; large buffers are passed on, not copied.
-    this.#socket.cork();
-    let isKeepingUp = true;
-    let text = '';
-    for (const piece of pieces) {
-      if (typeof piece === 'string') {
-        text += piece;
-        continue;
-      }
-      if (text !== '') isKeepingUp = this.#socket.write(text, 'latin1');
-      text = '';
-      isKeepingUp = this.#socket.write(piece);
-    }
-    if (text !== '') isKeepingUp = this.#socket.write(text, 'latin1');
-    this.#socket.uncork();
-    return isKeepingUp;
+    this.#bytesWritten += this.#heldBytes;
+    const [text, gathered, bytes] = [this.#text, this.#gathered, this.#gatheredBytes];
+    this.#text = '';
+    this.#gathered = null;
+    this.#gatheredBytes = 0;
+    if (gathered === null) return this.#socket.write(text, 'latin1');
+    // One that failed may still be read for a moment by who encrypts or sends it.
+    return this.#socket.write(gathered.subarray(0, bytes), (error) => error ?? giveOutputBuffer(gathered));
   }
 
   /** Waits for 'drain', the end of the handshake or the close; rejects when the connection is or gets closed. */

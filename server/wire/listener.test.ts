@@ -35,6 +35,26 @@ test('small writes leave together when the next read waits', async () => {
   client.destroy();
 });
 
+test('strings and bytes of all sizes arrive as they were written, though what they lie in is written over at once', async () => {
+  const sizes = [1, 40, 8190, 20_000, 3, 131_072, 131_071, 17, 300_000, 8192, 9000, 262_144, 1];
+  const written: Buffer[] = [];
+  await using at = await open(async (connection) => {
+    for (let n = 0; n < 60; n++) {
+      const bytes = Buffer.alloc(sizes[n % sizes.length] ?? 0, `${n} is not like the others; `);
+      written.push(Buffer.from(bytes));
+      await connection.write(n % 3 === 0 ? bytes : bytes.toString('latin1'));
+      bytes.fill('overwritten');
+    }
+    await connection.flush();
+  });
+  const client = await dial(at.listener.port);
+  const received: Buffer[] = [];
+  client.on('data', (chunk: Buffer) => received.push(chunk));
+  await once(client, 'end');
+  expect(Buffer.concat(received).equals(Buffer.concat(written))).toBe(true);
+  client.destroy();
+});
+
 test('a read ends with the reason there are no bytes', async () => {
   const outcomes: unknown[] = [];
   await using at = await open(async (connection) => {

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { Kysely, PostgresDialect, type CompiledQuery, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
-import { copyOut, isCopyOut } from './copy-out.ts';
+import { copyOut, isCopyOut, RowMemory } from './copy-out.ts';
 import { messageSocket } from './message-socket.ts';
 import type { Database } from './schema.ts';
 
@@ -164,7 +164,10 @@ function namingPool(pool: pg.Pool): PostgresPool {
 
 function namingClient(client: pg.PoolClient): PostgresPoolClient {
   const query = (text: string, values: readonly unknown[]): Promise<pg.QueryResult> => {
-    if (isCopyOut(text)) return copyOut(client, text) as Promise<unknown> as Promise<pg.QueryResult>;
+    if (isCopyOut(text)) {
+      const memory = values[0] instanceof RowMemory ? values[0] : null;
+      return copyOut(client, text, memory) as Promise<unknown> as Promise<pg.QueryResult>;
+    }
     const name = namedStatement.exec(text)?.[1];
     return client.query({ text, values: [...values], ...(name !== undefined && { name }) });
   };

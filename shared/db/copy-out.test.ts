@@ -1,8 +1,8 @@
-import { sql } from 'kysely';
+import { CompiledQuery, sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../test/harness/database.ts';
 import { createDatabase, type PostgresDatabase } from './client.ts';
-import type { CopiedRow } from './copy-out.ts';
+import { RowMemory, type CopiedRow } from './copy-out.ts';
 import { isConnectionLoss } from './pg-error.ts';
 
 let server: TestDatabase;
@@ -34,6 +34,19 @@ test('rows come as bytes, nulls as null', async () => {
   expect(await copy('select 1 where false')).toEqual([]);
   const long = await copy(`select decode(repeat('ab', 100000), 'hex') from generate_series(1, 50)`);
   expect(long.map(([bytes]) => bytes?.equals(Buffer.alloc(100_000, 0xab)))).toEqual(Array(50).fill(true));
+});
+
+test('rows lie in the memory that is handed in, as far as there is room in it', async () => {
+  const memory = new RowMemory(1000);
+  const read = async (letter: string): Promise<readonly (Buffer | null | undefined)[]> => {
+    const text = `copy (select convert_to(repeat('${letter}', 400), 'utf8') from generate_series(1, 3)) to stdout (format binary)`;
+    return (await database.db.executeQuery<CopiedRow>(CompiledQuery.raw(text, [memory]))).rows.map(([bytes]) => bytes);
+  };
+  const a = await read('a');
+  expect(a.map(String)).toEqual(Array(3).fill('a'.repeat(400)));
+  memory.reuse();
+  expect((await read('b')).map(String)).toEqual(Array(3).fill('b'.repeat(400)));
+  expect(a.map(String)).toEqual(['b'.repeat(400), 'b'.repeat(400), 'a'.repeat(400)]);
 });
 
 test('a statement that fails before or after its first rows leaves a connection that can be used', async () => {

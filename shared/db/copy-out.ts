@@ -1,6 +1,6 @@
 /**
  * `COPY (…) TO STDOUT (FORMAT binary)`: the only way in which node-pg gives bytes as bytes. Its rows of other queries are
- * text, a bytea in hexadecimal. A statement of this kind has no parameters and is planned each time.
+ * text, a bytea in hexadecimal. A statement of this kind has no parameters but RowMemory and is planned each time.
  */
 import type pg from 'pg';
 
@@ -13,14 +13,45 @@ const [leastSlabBytes, mostSlabBytes] = [16 * 1024, 256 * 1024];
 /** Signature, flags and the length of an extension that is never there. */
 const headerBytes = 19;
 
+/**
+ * Memory for the rows of one statement after the other: new memory for whatever is read costs more than reading it. As a
+ * statement's only parameter it takes the rows; they are good until `reuse`.
+ */
+export class RowMemory {
+  readonly #bytes: Buffer;
+  #used = 0;
+
+  constructor(bytes: number) {
+    this.#bytes = Buffer.allocUnsafeSlow(bytes);
+  }
+
+  /** Null: there is not enough left. */
+  take(bytes: number): Buffer | null {
+    const end = this.#used + bytes;
+    if (end > this.#bytes.length) return null;
+    const taken = this.#bytes.subarray(this.#used, end);
+    this.#used = end;
+    return taken;
+  }
+
+  /** The rows that lie in it are needed no more, and no statement is writing there. */
+  reuse(): void {
+    this.#used = 0;
+  }
+}
+
 export function isCopyOut(text: string): boolean {
   return copyStatement.test(text);
 }
 
-/** All rows at once: the statement bounds their bytes. */
-export function copyOut(client: pg.ClientBase, text: string): Promise<{ readonly rows: readonly CopiedRow[] }> {
+/** All rows at once: the statement bounds their bytes. What `memory` has no room for gets memory of its own. */
+export function copyOut(
+  client: pg.ClientBase,
+  text: string,
+  memory: RowMemory | null,
+): Promise<{ readonly rows: readonly CopiedRow[] }> {
   return new Promise((resolve, reject) => {
-    client.query(new CopyOut(text, (error, rows) => (error ? reject(error) : resolve({ rows }))));
+    client.query(new CopyOut(text, memory, (error, rows) => (error ? reject(error) : resolve({ rows }))));
   });
 }
 
@@ -29,14 +60,16 @@ type Connection = { query(text: string): void; sendCopyFail(message: string): vo
 /** What node-pg calls in the course of a query. */
 class CopyOut implements pg.Submittable {
   readonly #text: string;
+  readonly #memory: RowMemory | null;
   #done: ((error: Error | null, rows: readonly CopiedRow[]) => void) | null;
   readonly #rows: CopiedRow[] = [];
   #isBegun = false;
   #slab = Buffer.alloc(0);
   #copiedBytes = 0;
 
-  constructor(text: string, done: (error: Error | null, rows: readonly CopiedRow[]) => void) {
+  constructor(text: string, memory: RowMemory | null, done: (error: Error | null, rows: readonly CopiedRow[]) => void) {
     this.#text = text;
+    this.#memory = memory;
     this.#done = done;
   }
 
@@ -72,6 +105,11 @@ class CopyOut implements pg.Submittable {
 
   /** The parser writes over the bytes that it gives out. */
   #copy(bytes: Buffer): Buffer {
+    const taken = this.#memory?.take(bytes.length) ?? null;
+    if (taken !== null) {
+      bytes.copy(taken);
+      return taken;
+    }
     if (this.#slab.length < bytes.length) {
       const wanted = Math.min(Math.max(this.#copiedBytes, leastSlabBytes), mostSlabBytes);
       this.#slab = Buffer.allocUnsafeSlow(Math.max(wanted, bytes.length));

@@ -169,7 +169,7 @@ export function messagesOf({ mailbox, pages }: MailboxState): readonly SeenMessa
 
 export async function bytesOf(content: MessageContent, start = 0, end = content.rawSize): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of content.read(start, end)) chunks.push(chunk);
+  for await (const chunk of content.read(start, end)) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks);
 }
 

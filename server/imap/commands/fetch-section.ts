@@ -51,7 +51,7 @@ async function sectionSpans(content: MessageContent, { path, text }: BodySection
   if (text?.kind !== 'HEADER.FIELDS' && text?.kind !== 'HEADER.FIELDS.NOT') return spans;
   // Header sections are bounded by maxHeaderBytes.
   const header: Buffer[] = [];
-  for await (const chunk of chunksOf(content, spans)) header.push(chunk);
+  for await (const chunk of chunksOf(content, spans)) header.push(Buffer.from(chunk));
   return [headerFields(Buffer.concat(header), text.fields, text.kind === 'HEADER.FIELDS.NOT')];
 }
 
