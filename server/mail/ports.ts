@@ -97,7 +97,10 @@ export interface MessageContent {
   /** Bytes as received, without the prefix; the offsets of `root` count in them. */
   readonly rawSize: number;
   readonly root: Part;
-  /** Raw bytes `start` to `end` (exclusive), in chunks; small messages come as one chunk already at hand. */
+  /**
+   * Raw bytes `start` to `end` (exclusive), in chunks; small messages come as one chunk already at hand. Of what `fetch`
+   * gave, a chunk is good until the next chunk of any of its messages is asked for: whoever needs it longer copies it.
+   */
   read(start: number, end: number): AsyncIterable<Buffer>;
 }
 
