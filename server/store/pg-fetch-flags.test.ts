@@ -29,7 +29,12 @@ const all = uidSet([[1, 4000]]);
 
 async function fetched(uids: UidSet = all) {
   const messages = await account.fetch({ flags: true }, uids);
-  return messages.map(({ uid, flags, keywords, modSeq }) => ({ uid, flags, keywords: [...(keywords ?? [])], modSeq }));
+  return messages.map(({ uid, flags, keywords, modSeq }) => ({
+    uid,
+    flags,
+    keywords: [...(keywords ?? [])].sort(),
+    modSeq,
+  }));
 }
 
 async function stored() {
