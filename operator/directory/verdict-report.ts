@@ -1,6 +1,6 @@
 /** What a comparison of resources and rows found out, as conditions and fields of a status. Pure. */
 import { formatQuantity } from '#shared/provisioning/quantity.ts';
-import type { ResourceFault } from '#shared/provisioning/fault.ts';
+import type { ResourceFault, ResourceRef } from '#shared/provisioning/fault.ts';
 import type { Verdict } from '#shared/reconcile/verdict.ts';
 import type { ConditionReport, PartReport } from '#operator/status/condition.ts';
 
@@ -54,6 +54,27 @@ const holding = new Map(
   ]),
 );
 
+/** All of them, by kind. */
+const allHolding = new Map<string, readonly ConditionReport[]>();
+
+/** The same list for all of which the same holds. */
+function shared(kind: string, conditions: readonly ConditionReport[]): readonly ConditionReport[] {
+  if (!conditions.every((condition) => holding.get(condition.type) === condition)) return conditions;
+  const known = allHolding.get(kind);
+  if (known?.length === conditions.length) return known;
+  allHolding.set(kind, conditions);
+  return conditions;
+}
+
+/** As a status has them, by the MailDomain: one for all of its Mailboxes. */
+const domainRefs = new WeakMap<ResourceRef, { readonly namespace: string; readonly name: string }>();
+
+function domainRefOf(domain: ResourceRef): { readonly namespace: string; readonly name: string } {
+  const ref = domainRefs.get(domain) ?? { namespace: domain.namespace, name: domain.name };
+  domainRefs.set(domain, ref);
+  return ref;
+}
+
 export function reportOf(findings: Findings): PartReport {
   const { verdict, generation, fields } = findings;
   if (findings.isPaused) return { generation, conditions: [pausedCondition] };
@@ -65,7 +86,7 @@ export function reportOf(findings: Findings): PartReport {
   const absent = passing.filter((type) => conditions.every((condition) => condition.type !== type));
   return {
     generation,
-    conditions,
+    conditions: shared(verdict.ref.kind, conditions),
     without: absent.length === passing.length ? passing : absent,
     fields: { ...fieldsOf(verdict), ...fields },
   };
@@ -116,7 +137,7 @@ function fieldsOf({ facts, row }: Verdict): Readonly<Record<string, unknown>> {
       const { domain, quotaBytes, secretName } = facts;
       return {
         accountId: row?.id,
-        domainRef: domain ? { namespace: domain.namespace, name: domain.name } : undefined,
+        domainRef: domain ? domainRefOf(domain) : undefined,
         credentialsSecret: secretName,
         quota: quotaBytes === null ? undefined : formatQuantity(quotaBytes),
       };

@@ -11,6 +11,7 @@ import type { KubeClient, Selection } from './client.ts';
 import { isExpired, isNotFound, KubeError } from './kube-error.ts';
 import { ObjectStore, type Change, type ObjectIndex } from './object-store.ts';
 import { keyOf, withoutManagedFields, type KubeObject, type ResourceType } from './resource.ts';
+import { SharedValues } from './shared-values.ts';
 
 export type InformerOptions<T extends KubeObject> = Selection & {
   readonly client: KubeClient;
@@ -50,6 +51,7 @@ export class Informer<T extends KubeObject = KubeObject> implements AsyncDisposa
   readonly #logger: Logger;
   readonly #kind: { readonly kind: string };
   readonly #store = new ObjectStore<T>();
+  readonly #shared = new SharedValues();
   readonly #listeners = new Set<(change: Change<T>) => unknown>();
   readonly #ending = new AbortController();
   readonly #listBackoff = new Backoff(firstWaitMs, longestWaitMs);
@@ -149,6 +151,7 @@ export class Informer<T extends KubeObject = KubeObject> implements AsyncDisposa
     this.#isServed = true;
     this.#listBackoff.reset();
     this.#missingBackoff.reset();
+    for (const object of list.items) this.#shared.share(object);
     for (const changes of this.#store.replace(list.items)) this.#tell(changes);
     this.#heard();
     metrics.informerObjects.set(this.#kind, this.#store.size);
@@ -225,7 +228,7 @@ export class Informer<T extends KubeObject = KubeObject> implements AsyncDisposa
         yield event.resourceVersion;
         continue;
       }
-      const object = withoutManagedFields(event.object);
+      const object = this.#shared.share(withoutManagedFields(event.object));
       this.#tell(event.type === 'DELETED' ? this.#store.remove(object) : this.#store.put(object));
       metrics.informerObjects.set(this.#kind, this.#store.size);
       yield object.metadata.resourceVersion;

@@ -41,7 +41,8 @@ type Entry = {
   resourceVersion: string;
   /** What it made of the status sent last, where that is not what was sent: a field its schema does not know. */
   prunedTo: ResourceStatus | null;
-  readonly parts: Map<string, PartReport>;
+  /** By the part's name; a Map each would be most of an entry. */
+  readonly parts: Record<string, PartReport>;
 };
 
 /** How many resources of a kind are in which state, for the metrics. */
@@ -81,9 +82,9 @@ export class StatusBoard implements AsyncDisposable {
   /** What `part` has to say about the object from now on, in place of what it said before. Cheap where it is the same. */
   report(object: StatusObject, part: string, report: PartReport): void {
     const entry = this.#entryOf(object);
-    const before = entry.parts.get(part);
+    const before = entry.parts[part];
     if (before !== undefined && sameJson(before, report)) return;
-    entry.parts.set(part, report);
+    entry.parts[part] = report;
     this.#writeIfDifferent(object.metadata.uid, entry);
   }
 
@@ -137,7 +138,7 @@ export class StatusBoard implements AsyncDisposable {
       current: object.status,
       resourceVersion,
       prunedTo: null,
-      parts: new Map(),
+      parts: {},
     };
     this.#entries.set(uid, entry);
     return entry;
@@ -148,7 +149,7 @@ export class StatusBoard implements AsyncDisposable {
   }
 
   #compose({ ref, current, parts }: Entry): ResourceStatus {
-    return composeStatus(ref.kind, current, parts.values(), this.#options.clock.now());
+    return composeStatus(ref.kind, current, Object.values(parts), this.#options.clock.now());
   }
 
   async #write(uid: string): Promise<void> {
