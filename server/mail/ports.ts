@@ -77,6 +77,8 @@ export type FlagsStored = MailboxState & {
   readonly before: ModSeq;
 };
 
+export type Appended = { readonly mailboxId: MailboxId; readonly uidValidity: number; readonly uids: UidSet };
+
 export type FetchWants = {
   readonly emailId?: boolean;
   readonly flags?: boolean;
@@ -129,12 +131,11 @@ export interface MailStore {
    */
   deliver(message: SpooledMessage, deliveries: readonly Delivery[]): Promise<readonly Delivered[]>;
 
-  /** RFC 3501 section 6.3.11. Refuses with over-quota; all items are stored or none. */
-  append(
-    accountId: AccountId,
-    mailboxId: MailboxId,
-    items: readonly AppendItem[],
-  ): Promise<{ readonly uidValidity: number; readonly uids: UidSet }>;
+  /**
+   * RFC 3501 section 6.3.11. `to`: a mailbox, or the name of one as `findMailbox` takes it. Refuses with over-quota,
+   * no-such-mailbox; all items are stored or none.
+   */
+  append(accountId: AccountId, to: MailboxId | string, items: readonly AppendItem[]): Promise<Appended>;
 
   /** All mailboxes, by name. */
   listMailboxes(accountId: AccountId): Promise<readonly Mailbox[]>;

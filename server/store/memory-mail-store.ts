@@ -6,6 +6,7 @@ import type { Mailbox, SpecialUse } from '#server/mail/mailbox.ts';
 import { flagsOf, forEachUid, forEachUidIn } from '#server/mail/mailbox-page.ts';
 import type {
   AppendItem,
+  Appended,
   Copied,
   Delivered,
   Delivery,
@@ -76,11 +77,7 @@ export class MemoryMailStore implements MailStore {
     });
   }
 
-  async append(
-    accountId: AccountId,
-    mailboxId: MailboxId,
-    items: readonly AppendItem[],
-  ): Promise<{ readonly uidValidity: number; readonly uids: UidSet }> {
+  async append(accountId: AccountId, to: MailboxId | string, items: readonly AppendItem[]): Promise<Appended> {
     const now = this.#clock.now();
     const messages: NewMessage[] = [];
     for (const { message, flags, keywords, internalDate } of items) {
@@ -88,13 +85,14 @@ export class MemoryMailStore implements MailStore {
       messages.push({ email, internalDate: internalDate ?? now, flags, keywords });
     }
     const account = this.#account(accountId);
-    const mailbox = account.mailbox(mailboxId);
+    const mailbox = typeof to === 'string' ? account.findByName(to) : account.mailbox(to);
+    if (mailbox === null) throw new MailError({ kind: 'no-such-mailbox', name: String(to) });
     account.checkQuotaFor(messages);
     mailbox.checkRoomFor(messages);
     const modSeq = account.nextModSeq();
     const uids = mailbox.add(messages, modSeq);
     this.#tell(account, [mailbox], modSeq);
-    return { uidValidity: mailbox.uidValidity, uids };
+    return { mailboxId: mailbox.id, uidValidity: mailbox.uidValidity, uids };
   }
 
   async listMailboxes(accountId: AccountId): Promise<readonly Mailbox[]> {

@@ -1,13 +1,21 @@
 /** A connection that commits batches, and finds out what became of one when the connection was lost meanwhile. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import type { MailboxId } from '#shared/base/ids.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import { isConnectionLoss, isLockTimeout } from '#shared/db/pg-error.ts';
 import { queryValue, type ValueStatement } from '#shared/db/value-query.ts';
 import { findOutcome } from './batch-outcome.ts';
 import { int8Array } from './binary-array.ts';
 import { KeptConnection } from './kept-connection.ts';
-import { encodeBatch, storeBatchStatement, type BatchAnswer, type BatchJob } from './pg-batch.ts';
+import {
+  encodeBatch,
+  isNamed,
+  storeBatchStatement,
+  type BatchAnswer,
+  type BatchItem,
+  type BatchJob,
+} from './pg-batch.ts';
 import { plainBatch } from './pg-plain-batch.ts';
 import { singleMessage } from './pg-single-message.ts';
 
@@ -15,6 +23,8 @@ import { singleMessage } from './pg-single-message.ts';
 const answerTimeoutMs = 90_000;
 /** How long a patient batch stands in the line for an account's lock. */
 const lockTimeoutMs = 10_000;
+/** No mailbox has it. */
+const noMailbox = -1n;
 
 /** Of the session that calls store_batch. */
 export const writerSettings = {
@@ -85,7 +95,7 @@ export class BatchWriter implements AsyncDisposable {
       } catch (error) {
         if (!isNotPlain(error)) throw error;
       }
-      return await run(client, { ...storeBatchStatement, values: encodeBatch(id, jobs) });
+      return await run(client, { ...storeBatchStatement, values: encodeBatch(id, await withoutNames(client, jobs)) });
     } catch (error) {
       if (!isConnectionLoss(error)) throw error;
       this.#connection.drop(client);
@@ -101,6 +111,22 @@ function isNotPlain(error: unknown): boolean {
 
 async function query(client: pg.Client, statement: ValueStatement): Promise<BatchAnswer> {
   return JSON.parse((await queryValue(client, statement, answerTimeoutMs)) ?? 'null') as BatchAnswer;
+}
+
+/** The jobs with the ids of mailboxes that they name. */
+async function withoutNames(client: pg.Client, jobs: readonly BatchJob[]): Promise<readonly BatchJob[]> {
+  if (!jobs.some(isNamed)) return jobs;
+  const idOf = async ({ mailboxName, ...item }: BatchItem): Promise<BatchItem> => {
+    if (mailboxName === undefined) return item;
+    const { rows } = await client.query<{ id: bigint }>('select id from mailbox where account_id = $1 and name = $2', [
+      item.accountId,
+      mailboxName,
+    ]);
+    return { ...item, mailboxId: (rows[0]?.id ?? noMailbox) as MailboxId };
+  };
+  const identified: BatchJob[] = [];
+  for (const job of jobs) identified.push({ ...job, items: await Promise.all(job.items.map(idOf)) });
+  return identified;
 }
 
 /** One of the accounts that others write to; any, so that one that is held for long does not hold up the rest. */

@@ -15,6 +15,8 @@ export type BatchItem = {
   readonly accountId: AccountId;
   /** null is INBOX. */
   readonly mailboxId: MailboxId | null;
+  /** Instead of an id; of a message alone in its batch. */
+  readonly mailboxName?: string;
   readonly prefix: Buffer;
   readonly flags: FlagBits;
   readonly keywords: readonly string[];
@@ -29,6 +31,11 @@ export type BatchJob = {
   /** The blobs were stored before (`BlobStore.upload`); the batch only names them. */
   readonly isUploaded: boolean;
 };
+
+/** Its mailbox is named: it makes a batch of its own. */
+export function isNamed({ items }: BatchJob): boolean {
+  return items.some(({ mailboxName }) => mailboxName !== undefined);
+}
 
 export type Stored = {
   readonly mailboxId: MailboxId;
@@ -92,13 +99,19 @@ export function encodeBatch(id: string, jobs: readonly BatchJob[]): readonly Par
     int4Array(items.map(({ message }) => message)),
     int4Array(items.map(({ email }) => email)),
     int8Array(items.map(({ item }) => item.accountId)),
-    int8Array(items.map(({ item }) => item.mailboxId ?? 0)),
+    int8Array(items.map(({ item }) => placeOf(item))),
     byteaArray(items.map(({ item }) => item.prefix)),
     int4Array(items.map(({ item }) => item.flags)),
     textArray(items.map(({ item }) => item.keywords.join(' '))),
     timestampArray(items.map(({ item }) => item.internalDate)),
     boolArray(items.map(({ job }) => jobs[job]?.refusesOverQuota ?? false)),
   ];
+}
+
+/** 0: INBOX. */
+function placeOf({ mailboxId, mailboxName }: BatchItem): MailboxId | 0 {
+  if (mailboxName !== undefined) throw new Error('a mailbox that is named among others');
+  return mailboxId ?? 0;
 }
 
 /** The Date field's moment; null: it has none, or one that Postgres can't hold. */

@@ -10,7 +10,7 @@ import { classifyPgError } from '#shared/db/pg-error.ts';
 import { retryDelayMs } from '#shared/db/tx.ts';
 import { MailError } from '#server/mail/mail-error.ts';
 import { maxKeywords } from '#shared/base/limits.ts';
-import { decodeAnswer, type BatchJob, type Refusal, type Stored } from './pg-batch.ts';
+import { decodeAnswer, isNamed, type BatchJob, type Refusal, type Stored } from './pg-batch.ts';
 import { NotCommitted } from './batch-outcome.ts';
 import { BatchWriter } from './pg-batch-writer.ts';
 import { mailErrorOf } from './pg-fault.ts';
@@ -55,6 +55,11 @@ export class DeliveryLane implements AsyncDisposable {
     this.#metrics = metrics;
     this.#hasty = { writer: new BatchWriter(database), isPatient: false, waiting: [], running: null };
     this.#patient = { writer: new BatchWriter(database), isPatient: true, waiting: [], running: null };
+  }
+
+  /** A job that is submitted now is stored at once, not together with others. */
+  get isIdle(): boolean {
+    return this.#hasty.running === null;
   }
 
   /** Resolves after the commit. MailError unavailable: not stored, or nobody knows. */
@@ -161,11 +166,12 @@ function takeBatch(waiting: Waiting[]): readonly Waiting[] {
   for (const { job } of waiting) {
     items += job.items.length;
     bytes += job.isUploaded ? 0 : job.items.reduce((sum, { message }) => sum + message.size, 0);
-    if (count > 0 && (items > maxBatchItems || bytes > maxBatchBytes)) break;
+    if (count > 0 && (items > maxBatchItems || bytes > maxBatchBytes || isNamed(job))) break;
     // Two jobs that look at one account's quota would not see one another.
     if (job.refusesOverQuota && job.items.some(({ accountId }) => checked.has(accountId))) break;
     if (job.refusesOverQuota) for (const { accountId } of job.items) checked.add(accountId);
     count++;
+    if (isNamed(job)) break;
   }
   return waiting.splice(0, count);
 }

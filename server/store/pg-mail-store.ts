@@ -14,6 +14,7 @@ import { canonicalMailboxName, newMailboxName } from '#server/mail/mailbox-name.
 import type { Mailbox, SpecialUse } from '#server/mail/mailbox.ts';
 import type {
   AppendItem,
+  Appended,
   ChangeHint,
   Copied,
   Delivered,
@@ -50,6 +51,7 @@ import { copyMessages, expungeMessages, moveMessages } from './pg-transfer.ts';
 /** Raw bytes of one call above which its blobs are stored before the batch: it must not hold up others. */
 const maxJobBytes = 4 * 1024 * 1024;
 const maxUploads = 5;
+const noPrefix = Buffer.alloc(0);
 /** Each holds a connection for as long as it takes. */
 const maxUploadsAtOnce = 2;
 
@@ -93,16 +95,32 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     return stored.map(({ mailboxId, uid, modSeq }) => ({ mailboxId, uid, modSeq }));
   }
 
-  async append(
-    accountId: AccountId,
-    mailboxId: MailboxId,
-    items: readonly AppendItem[],
-  ): Promise<{ readonly uidValidity: number; readonly uids: UidSet }> {
+  async append(accountId: AccountId, to: MailboxId | string, items: readonly AppendItem[]): Promise<Appended> {
+    const place = await this.#placeOf(accountId, to, items);
     const stored = await this.#store(
-      items.map((item) => ({ ...item, accountId, mailboxId, prefix: Buffer.alloc(0) })),
+      items.map((item) => ({ ...item, ...place, accountId, prefix: noPrefix })),
       true,
     );
-    return { uidValidity: stored[0]?.uidValidity ?? 0, uids: uidSetOf(stored.map(({ uid }) => uid)) };
+    const [first] = stored;
+    if (!first) throw new Error('nothing to append');
+    const { mailboxId, uidValidity } = first;
+    return { mailboxId, uidValidity, uids: uidSetOf(stored.map(({ uid }) => uid)) };
+  }
+
+  /** The mailbox, or its name where it can be looked for while the message is stored, which is then stored alone. */
+  async #placeOf(
+    accountId: AccountId,
+    to: MailboxId | string,
+    [item, another]: readonly AppendItem[],
+  ): Promise<Pick<BatchItem, 'mailboxId' | 'mailboxName'>> {
+    if (typeof to !== 'string') return { mailboxId: to };
+    const isSingle = item !== undefined && another === undefined && item.keywords.length === 0;
+    if (isSingle && this.#lane.isIdle && item.message.inMemory !== null && item.message.size <= maxJobBytes) {
+      return { mailboxId: null, mailboxName: storableName(to) };
+    }
+    const mailbox = await this.findMailbox(accountId, to);
+    if (mailbox === null) throw noSuchMailbox();
+    return { mailboxId: mailbox.id };
   }
 
   async listMailboxes(accountId: AccountId): Promise<readonly Mailbox[]> {

@@ -31,6 +31,44 @@ export function appendContract(under: () => StoreUnderTest): void {
     expect(bodies.slice(1).map((body) => /Subject: (\w+)/.exec(body)?.[1])).toEqual(['first', 'second']);
   });
 
+  test('finds the mailbox by its name', async () => {
+    const account = await TestAccount.create(under());
+    const { id } = await account.store.createMailbox(account.id, 'Work/ä', null);
+    await using message = await spooled(letter());
+    const item: AppendItem = { message, flags: flagBits.seen, keywords: [], internalDate: null };
+    const appended = await account.store.append(account.id, 'Work/ä', [item]);
+    expect(appended).toMatchObject({ mailboxId: id, uids: [[1, 1]] });
+    expect(await account.store.append(account.id, 'Work/ä', [{ ...item, keywords: ['Later'] }, item])).toMatchObject({
+      mailboxId: id,
+      uids: [[2, 3]],
+    });
+    expect(await account.store.append(account.id, 'inbox', [item])).toMatchObject({ mailboxId: account.inboxId });
+    expect((await faultOf(account.store.append(account.id, 'Nowhere', [item]))).kind).toBe('no-such-mailbox');
+    await account.store.renameMailbox(account.id, id, 'Play');
+    expect((await faultOf(account.store.append(account.id, 'Work/ä', [item]))).kind).toBe('no-such-mailbox');
+    // Neighbours of one turn, of which some are stored together.
+    const names = ['Play', 'INBOX', 'Nowhere', 'Play', 'INBOX'];
+    const outcomes = await Promise.allSettled(names.map((name) => account.store.append(account.id, name, [item])));
+    expect(outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value.mailboxId : null))).toEqual([
+      id,
+      account.inboxId,
+      null,
+      id,
+      account.inboxId,
+    ]);
+  });
+
+  test('by name, too, nothing is stored over quota', async () => {
+    const raw = letter();
+    const account = await TestAccount.create(under(), raw.length);
+    await using message = await spooled(raw);
+    const item: AppendItem = { message, flags: 0, keywords: [], internalDate: null };
+    await account.store.append(account.id, 'INBOX', [item]);
+    const refused = await faultOf(account.store.append(account.id, 'INBOX', [item]));
+    expect(refused).toEqual({ kind: 'over-quota', limitBytes: raw.length });
+    expect(await account.uids()).toEqual([1]);
+  });
+
   test('puts nothing before the bytes', async () => {
     const account = await TestAccount.create(under());
     const raw = letter();

@@ -29,10 +29,8 @@ export async function appendCommand(
     !literal.synchronizing &&
     literal.bytes > 0 &&
     literal.bytes <= Math.min(maxTakenBytes, policy.maxMessageBytes);
-  // While it is taken the mailbox is looked for; whether the account has room shows when it is stored.
-  const target = isTaken ? namedMailbox(session, command.mailbox) : admit(session, command, literal);
-  target.catch(() => undefined);
-  if (!isTaken) await target;
+  // Whether the mailbox is there and the account has room shows when it is stored.
+  const target = isTaken ? command.mailbox : (await admit(session, command, literal)).id;
   if (literal.bytes === 0) {
     // RFC 3502 section 6.3.11: nothing to append is a client that changed its mind.
     if (literal.synchronizing) await session.continue('Ready for the rest');
@@ -48,18 +46,17 @@ export async function appendCommand(
   const fault = await endOfCommand(session);
   if (fault !== null) return fault;
   await using message = await spool.finish();
-  const mailbox = await target;
   // RFC 3501 section 9 "literal": CHAR8 has no NUL, so it could not be given back.
   if (message.index.hasNul) return no('A message must not have NUL bytes', 'CANNOT');
   const { flags, keywords } = command.flags;
   const item = { message, flags, keywords, internalDate: command.internalDate };
-  const { uidValidity, uids } = await store.append(accountId, mailbox.id, [item]).catch((error: unknown) => {
+  const { mailboxId, uidValidity, uids } = await store.append(accountId, target, [item]).catch((error: unknown) => {
     // Its bytes are in the database until the next sweep: such must not become many.
     session.isShortOfRoom ||= error instanceof MailError && error.fault.kind === 'over-quota';
     throw error;
   });
   session.isShortOfRoom = false;
-  if (session.state.at === 'selected' && session.state.view.mailboxId === mailbox.id) session.markStale();
+  if (session.state.at === 'selected' && session.state.view.mailboxId === mailboxId) session.markStale();
   return ok('APPEND completed', { code: 'APPENDUID', uidValidity, uids });
 }
 
