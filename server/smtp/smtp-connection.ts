@@ -12,7 +12,9 @@ import { channelBinding } from '#server/wire/channel-binding.ts';
 import { DataStream } from './data-stream.ts';
 import { replies, replyText, type Reply } from './fault-to-reply.ts';
 import type { AuthCommand } from './login.ts';
-import { authenticationOf, type SmtpOptions } from './smtp-options.ts';
+import { plainAddress } from './plain-address.ts';
+import { hasTwoRecipients, recipientsIn } from './recipients-ahead.ts';
+import type { SmtpOptions } from './smtp-options.ts';
 import type { SmtpHost } from './smtp-host.ts';
 
 export type Traffic = { readonly bytesRead: number; readonly bytesWritten: number };
@@ -24,8 +26,10 @@ export function trafficOf(session: object): Traffic {
   return traffic.get(session) ?? { bytesRead: 0, bytesWritten: 0 };
 }
 
-const recipientCommand = /^RCPT TO:<([^<>\r\n]+)>/gim;
 const startsWithStatus = /^[245]\.\d{1,3}\.\d{1,3} /;
+const printable = /^[ -~]*$/;
+/** Replies held back are given to the socket once they are so many bytes. */
+const maxHeldBytes = 4096;
 
 export class SmtpConnection extends SMTPConnection {
   readonly #options: SmtpOptions;
@@ -42,6 +46,8 @@ export class SmtpConnection extends SMTPConnection {
   #isAwaitingVerdict = false;
   /** The socket whose replies are held back. */
   #held: Socket | null = null;
+  /** Those that the socket was not given yet. */
+  #replies = '';
 
   constructor(
     server: SMTPServer & SmtpHost,
@@ -109,19 +115,101 @@ export class SmtpConnection extends SMTPConnection {
         return;
       }
     }
-    super._onCommand(command, callback);
+    if (callback === undefined || !this.#runsAtOnce) super._onCommand(command, callback);
+    else {
+      switch (command.toString('latin1', 0, 5)) {
+        case 'MAIL ':
+          this.#run((done) => this.handler_MAIL(command, done), callback);
+          break;
+        case 'RCPT ':
+          this.#run((done) => this.handler_RCPT(command, done), callback);
+          break;
+        case 'DATA':
+          this.#run((done) => this.handler_DATA(command, done), callback);
+          break;
+        default:
+          super._onCommand(command, callback);
+      }
+    }
+  }
+
+  /** None of the library's checks would keep a command of a mail transaction from its handler. */
+  get #runsAtOnce(): boolean {
+    const { options, _closeTimeout } = this._server;
+    if (this._upgrading || !this._ready || this._nextHandler || _closeTimeout || options.lmtp) return false;
+    return Boolean(this.hostNameAppearsAs) && (Boolean(options.authOptional) || Boolean(this.session.user));
+  }
+
+  /** As the library runs a handler. */
+  #run(handler: (done: () => void) => void, callback: () => void): void {
+    let isDone = false;
+    const done = (): void => {
+      isDone = true;
+      this._handlerPending = false;
+      this._whenWritable(callback);
+    };
+    this._handlerPending = true;
+    try {
+      handler(done);
+    } catch (error) {
+      this.emit('error', error);
+      if (isDone) return;
+      this.send(451, 'Error: internal server error');
+      done();
+    }
+  }
+
+  override _parseAddressCommand(
+    name: string,
+    command: Buffer | string,
+  ): ReturnType<SMTPConnection['_parseAddressCommand']> {
+    const address = Buffer.isBuffer(command) ? plainAddress(name, command) : null;
+    return address === null ? super._parseAddressCommand(name, command) : { address, args: false };
+  }
+
+  override close(): void {
+    // Before the end of what is written.
+    this.#giveReplies();
+    super.close();
   }
 
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
     if (code === 530 && !this.secure && !this.#options.developmentMode) {
       // RFC 3207 section 4: before TLS that is what is missing first.
+      this.#giveReplies();
       super.send(code, replyText(replies.startTlsFirst), false);
     } else {
       if (code === 250 && Array.isArray(data)) data = [...data, ...this.#extensions];
-      super.send(code, data, typeof data === 'string' && startsWithStatus.test(data) ? false : context);
+      const about = typeof data === 'string' && startsWithStatus.test(data) ? false : context;
+      if (typeof data !== 'string' || !this.#sendPlain(code, data, about)) {
+        this.#giveReplies();
+        super.send(code, data, about);
+      }
     }
     this.#judge(code);
     if (this.#isDraining) setImmediate(() => this.#endWhenIdle());
+  }
+
+  /** What the library would send, where it is one plain line that tells of no error; else false. */
+  #sendPlain(code: number, text: string, context?: string | false): boolean {
+    const socket = this._socket;
+    if (code >= 400 || code === 334 || text === '' || this._upgrading || !printable.test(text)) return false;
+    if (socket.destroyed || socket.readyState !== 'open') return false;
+    const status = this._getEnhancedStatusCode(code, context);
+    const line = `${code} ${status === '' ? '' : `${status} `}${text}\r\n`;
+    if (this.#held !== socket) socket.write(line, 'latin1');
+    else {
+      this.#replies += line;
+      if (this.#replies.length >= maxHeldBytes) this.#giveReplies();
+    }
+    return true;
+  }
+
+  #giveReplies(): void {
+    if (this.#replies === '') return;
+    const held = this.#replies;
+    this.#replies = '';
+    this.#held?.write(held, 'latin1');
   }
 
   /** The library gives 421 the status of a timeout; it uses it for abuse too. */
@@ -270,16 +358,12 @@ export class SmtpConnection extends SMTPConnection {
   #lookAhead(input: Buffer): void {
     if (!hasTwoRecipients(input) || !this.hostNameAppearsAs || this.#isDraining) return;
     if (!this._server.options.authOptional && !this.session.user) return;
-    const addresses = input
-      .toString()
-      .matchAll(recipientCommand)
-      .take(this.#options.maxRecipients)
-      .map(([, address]) => address as string)
-      .toArray();
+    const addresses = recipientsIn(input, this.#options.maxRecipients);
     if (addresses.length > 1) this.#listener.directory.expectRecipients(addresses);
   }
 
   #flush(): void {
+    this.#giveReplies();
     const held = this.#held;
     this.#held = null;
     held?.uncork();
@@ -306,41 +390,9 @@ export class SmtpConnection extends SMTPConnection {
   }
 }
 
-/** As every client writes it; who writes it otherwise has each looked up by itself. */
-function hasTwoRecipients(input: Buffer): boolean {
-  const first = input.indexOf('RCPT TO:', 0, 'latin1');
-  return first >= 0 && input.includes('RCPT TO:', first + 1, 'latin1');
-}
-
 /** Half-open is for sessions: who ends its side before the handshake is done has left, and would hold its place. */
 export function destroyIfHandshakeEnds(socket: Socket): void {
   const destroy = (): void => void socket.destroy();
   socket.once('end', destroy);
   socket.once('secure', () => socket.off('end', destroy));
-}
-
-/** Which of smtp-server's options make the listener that `options` describes. */
-export function libraryOptions(options: SmtpOptions): ConstructorParameters<typeof SMTPServer>[0] {
-  const authentication = authenticationOf(options);
-  return {
-    secure: options.tls === 'implicit',
-    name: options.hostname,
-    banner: 'Postrider',
-    heloResponse: '%s',
-    size: options.maxMessageBytes,
-    authMethods: ['PLAIN', 'LOGIN'],
-    authOptional: authentication !== 'required',
-    allowInsecureAuth: options.developmentMode,
-    authRequiredMessage: replyText(replies.authenticationRequired),
-    disabledCommands: [...(authentication === 'none' ? ['AUTH'] : []), 'XCLIENT', 'XFORWARD', 'WIZ', 'SHELL', 'KILL'],
-    hideENHANCEDSTATUSCODES: false,
-    maxRecipients: options.maxRecipients,
-    maxAllowedUnauthenticatedCommands: options.maxErrors,
-    // A name that the peer's own DNS tells proves nothing, and asking for it delays every greeting.
-    disableReverseLookup: true,
-    socketTimeout: options.idleTimeoutMs,
-    // A client that sends its commands and then ends its side still gets the answers.
-    allowHalfOpen: true,
-    logger: false,
-  };
 }

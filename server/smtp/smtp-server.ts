@@ -13,7 +13,8 @@ import type { Submission } from '#server/submission/submit.ts';
 import { keepClient, receiveClients } from '#server/wire/client-front.ts';
 import type { TlsContext } from '#server/wire/tls-context.ts';
 import { replies, replyText } from './fault-to-reply.ts';
-import { destroyIfHandshakeEnds, libraryOptions, SmtpConnection } from './smtp-connection.ts';
+import { libraryOptions } from './library-options.ts';
+import { destroyIfHandshakeEnds, SmtpConnection } from './smtp-connection.ts';
 import type { SmtpOptions } from './smtp-options.ts';
 import type { Authenticate, SmtpHost } from './smtp-host.ts';
 
