@@ -104,6 +104,8 @@ export interface MessageContent {
    * gave, a chunk is good until the next chunk of any of its messages is asked for: whoever needs it longer copies it.
    */
   read(start: number, end: number): AsyncIterable<Buffer>;
+  /** The same in one chunk, where there is nothing to be waited for; null, and where it is not known: `read` them. */
+  atHand?(start: number, end: number): Buffer | null;
 }
 
 /** Only what was wanted is there. */

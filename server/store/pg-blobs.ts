@@ -74,6 +74,8 @@ function hexOf(hash: BlobHash): string {
   return hash;
 }
 
+/** Of the place that comes with a slice. */
+const placeBytes = 4;
 /** Of a reading of pieces that writes over what it gave before. */
 const stepBytes = blobPieceBytes * piecesAtOnce;
 
@@ -107,7 +109,8 @@ export async function* readPieces(
 }
 
 function newMemory(mostBytes: number): RowMemory {
-  return new RowMemory(Math.max(0, Math.min(mostBytes, stepBytes)));
+  const slices = stepBytes / sliceBytes;
+  return new RowMemory(Math.max(0, Math.min(mostBytes, stepBytes)) + slices * placeBytes);
 }
 
 function nextStart(at: number): number {
@@ -137,7 +140,7 @@ async function readSomePieces(
   // The message was removed while the client was reading, and the janitor has been there.
   if (rows.length === 0) throw new MailError({ kind: 'unavailable' });
   // To be sorted there, they would all be copied.
-  const pieces = new Array<Buffer>(rows.length);
+  const pieces: Buffer[] = [];
   for (const [place, data] of rows) pieces[place?.readInt32BE() ?? 0] = data as Buffer;
   const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
   if (bytes !== end - start) throw new Error(`blob ${hash} has ${bytes} bytes at ${start}, not ${end - start}`);

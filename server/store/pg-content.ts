@@ -63,14 +63,20 @@ export function packedContents(
       const to = Math.min(end, rawSize);
       if (isInPieces) return refusingPieces(readPieces(db, hash, start, to, isReused));
       return raw && to <= raw.length
-        ? atHand(raw, start, to)
+        ? oneChunk(raw, start, to)
         : slice(to <= root.bodyStart ? headers : bodies, hash, start, to);
     };
-    return { prefix, rawSize, root, read };
+    const atHand = (start: number, end: number): Buffer | null => {
+      const to = Math.min(end, rawSize);
+      if (isInPieces) return null;
+      if (raw && to <= raw.length) return raw.subarray(start, to);
+      return (to <= root.bodyStart ? headers : bodies).peek(hash)?.subarray(start, to) ?? null;
+    };
+    return { prefix, rawSize, root, read, atHand };
   };
 }
 
-async function* atHand(raw: Buffer, start: number, end: number): AsyncGenerator<Buffer, void, void> {
+async function* oneChunk(raw: Buffer, start: number, end: number): AsyncGenerator<Buffer, void, void> {
   if (start < end) yield raw.subarray(start, end);
 }
 
@@ -92,12 +98,14 @@ async function* refusingPieces(pieces: AsyncGenerator<Buffer, void, void>): Asyn
   }
 }
 
+type Blobs = ReadonlyMap<BlobHash, Buffer>;
+
 type Group = {
-  readonly blobs: Promise<ReadonlyMap<BlobHash, Buffer>>;
+  readonly blobs: Promise<Blobs>;
   /** Null: what is read gets new memory. */
   readonly memory: RowMemory | null;
-  /** All of it was read: nothing is written to its memory any more. */
-  isThere: boolean;
+  /** When all of it was read: nothing is written to its memory any more. */
+  there: Blobs | null;
 };
 
 /** Of what comes with a blob in its row. */
@@ -136,14 +144,10 @@ class BlobGroups {
 
   async get(hash: BlobHash): Promise<Buffer> {
     const number = this.#groupOf.get(hash) ?? 0;
-    for (const [other, { isThere, memory }] of this.#loading) {
-      if (other === number || other === number + 1) continue;
-      this.#loading.delete(other);
-      if (isThere && memory !== null) this.#memories.push(memory);
-    }
+    this.#moveTo(number);
     try {
       const blobs = await this.#load(number).blobs;
-      if (number + 1 < this.#groups.length) this.#load(number + 1).blobs.catch(() => undefined);
+      this.#load(number + 1);
       const blob = blobs.get(hash);
       // The message was removed while the client was reading, and the janitor has been there.
       if (!blob) throw new MailError({ kind: 'unavailable' });
@@ -154,14 +158,36 @@ class BlobGroups {
     }
   }
 
+  /** Null: it has to be waited for. */
+  peek(hash: BlobHash): Buffer | null {
+    const number = this.#groupOf.get(hash) ?? 0;
+    const blob = this.#loading.get(number)?.there?.get(hash) ?? null;
+    if (blob === null) return null;
+    this.#moveTo(number);
+    this.#load(number + 1);
+    return blob;
+  }
+
+  /** Lets go of all others but the next. */
+  #moveTo(number: number): void {
+    for (const [other, { there, memory }] of this.#loading) {
+      if (other === number || other === number + 1) continue;
+      this.#loading.delete(other);
+      if (there !== null && memory !== null) this.#memories.push(memory);
+    }
+  }
+
   #load(number: number): Group {
     const known = this.#loading.get(number);
     if (known) return known;
-    const memory = this.#isReused ? (this.#memories.pop() ?? new RowMemory(this.#mostBytes)) : null;
+    const wanted = this.#groups[number] ?? [];
+    const memory =
+      this.#isReused && wanted.length > 0 ? (this.#memories.pop() ?? new RowMemory(this.#mostBytes)) : null;
     memory?.reuse();
-    const group: Group = { blobs: readBlobs(this.#db, this.#groups[number] ?? [], memory), memory, isThere: false };
+    const group: Group = { blobs: readBlobs(this.#db, wanted, memory), memory, there: null };
+    // Whoever waits for it hears why it failed.
     group.blobs.then(
-      () => (group.isThere = true),
+      (blobs) => (group.there = blobs),
       () => undefined,
     );
     this.#loading.set(number, group);

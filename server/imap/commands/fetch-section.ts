@@ -23,9 +23,29 @@ export function setsSeen(item: FetchItem): boolean {
 
 /** Null: the message has no such part. */
 export async function spansOf(content: MessageContent, item: BodyItem): Promise<readonly Span[] | null> {
-  const spans = await sectionSpans(content, sectionOf(item));
+  return partialOf(await sectionSpans(content, sectionOf(item)), item);
+}
+
+function partialOf(spans: readonly Span[] | null, item: BodyItem): readonly Span[] | null {
   if (spans === null || item.kind !== 'BODY[]' || item.partial === null) return spans;
   return cut(spans, item.partial.offset, item.partial.count);
+}
+
+/**
+ * All of the item's bytes, where nothing has to be waited for or worked out: good as long as a chunk of the content. Null:
+ * read `spansOf`.
+ */
+export function bytesAtHand(content: MessageContent, item: BodyItem): readonly Buffer[] | null {
+  const section = sectionOf(item);
+  const spans = picksFields(section) ? null : partialOf(rangeSpans(content, section), item);
+  if (spans === null) return null;
+  const bytes: Buffer[] = [];
+  for (const span of spans) {
+    const chunk = Buffer.isBuffer(span) ? span : (content.atHand?.(span.start, span.end) ?? null);
+    if (chunk === null || chunk.length !== lengthOf(span)) return null;
+    bytes.push(chunk);
+  }
+  return bytes;
 }
 
 /** RFC 3501 section 6.4.5: the RFC822 items are other names for sections. */
@@ -44,15 +64,25 @@ function sectionOf(item: BodyItem): BodySection {
   }
 }
 
-async function sectionSpans(content: MessageContent, { path, text }: BodySection): Promise<readonly Span[] | null> {
-  const range = sectionRange(content.root, path, text === null ? null : text.kind);
-  if (range === null) return null;
-  const spans = path.length === 0 && text?.kind !== 'TEXT' ? [content.prefix, range] : [range];
-  if (text?.kind !== 'HEADER.FIELDS' && text?.kind !== 'HEADER.FIELDS.NOT') return spans;
+async function sectionSpans(content: MessageContent, section: BodySection): Promise<readonly Span[] | null> {
+  const spans = rangeSpans(content, section);
+  const { text } = section;
+  if (spans === null || (text?.kind !== 'HEADER.FIELDS' && text?.kind !== 'HEADER.FIELDS.NOT')) return spans;
   // Header sections are bounded by maxHeaderBytes.
   const header: Buffer[] = [];
   for await (const chunk of chunksOf(content, spans)) header.push(Buffer.from(chunk));
   return [headerFields(Buffer.concat(header), text.fields, text.kind === 'HEADER.FIELDS.NOT')];
+}
+
+function picksFields({ text }: BodySection): boolean {
+  return text?.kind === 'HEADER.FIELDS' || text?.kind === 'HEADER.FIELDS.NOT';
+}
+
+/** Of a selection of fields the whole header. */
+function rangeSpans(content: MessageContent, { path, text }: BodySection): readonly Span[] | null {
+  const range = sectionRange(content.root, path, text === null ? null : text.kind);
+  if (range === null) return null;
+  return path.length === 0 && text?.kind !== 'TEXT' ? [content.prefix, range] : [range];
 }
 
 export function spanBytes(spans: readonly Span[]): number {

@@ -4,16 +4,14 @@ import { MailError } from '#server/mail/mail-error.ts';
 import { forEachUidIn } from '#server/mail/mailbox-page.ts';
 import type { FetchedMessage, FetchWants } from '#server/mail/ports.ts';
 import { uidSetOf } from '#server/mail/uid-set.ts';
-import { bodyWithoutExtensions } from '#server/mime/bodystructure.ts';
-import { unreachable } from '#shared/base/unreachable.ts';
 import type { FetchItem } from '../grammar/command.ts';
-import { formatDateTime } from '../grammar/date-time.ts';
 import { formatFetchItemName } from '../grammar/fetch-att.ts';
 import { fetchBegin, fetchEnd, formatFetchFlags, literalBegin } from '../grammar/response.ts';
 import type { MessageFlags } from '../state/mailbox-view.ts';
 import type { ImapSession } from '../state/session.ts';
 import type { CommandOf } from './command-of.ts';
-import { chunksOf, isBodyItem, setsSeen, spanBytes, spansOf, type BodyItem } from './fetch-section.ts';
+import { bytesAtHand, chunksOf, isBodyItem, setsSeen, spanBytes, spansOf, type BodyItem } from './fetch-section.ts';
+import { attribute, wanted, writeLines } from './fetch-lines.ts';
 import { expungeIssued, namedUids, noSuchNumber } from './messages.ts';
 import { ok, type Outcome } from './outcome.ts';
 import { Turns } from './turns.ts';
@@ -111,42 +109,6 @@ type Answer = {
   readonly turns: Turns;
 };
 
-/** Characters that are gathered before they are written. */
-const gatheredLength = 16 * 1024;
-
-/** Resolves with how many of the messages the client knows. */
-async function writeLines(
-  session: ImapSession,
-  batch: readonly FetchedMessage[],
-  { items, names, turns }: Answer,
-): Promise<number> {
-  const { view } = session.selected;
-  let answered = 0;
-  let lines = '';
-  for (const message of batch) {
-    const seq = view.seqOf(message.uid);
-    if (seq === 0) continue;
-    answered += 1;
-    lines += fetchBegin(seq);
-    let separator = '';
-    for (const item of items) {
-      lines += separator;
-      lines += isBodyItem(item)
-        ? headerAttribute(message, wanted(names.get(item)))
-        : attribute(session, message, item, null);
-      separator = ' ';
-    }
-    lines += fetchEnd;
-    if (lines.length < gatheredLength) continue;
-    await session.write(lines);
-    lines = '';
-    const pause = turns.pause();
-    if (pause !== null) await pause;
-  }
-  if (lines !== '') await session.write(lines);
-  return answered;
-}
-
 /** Resolves with how many of the messages the client knows. */
 async function writeMessages(session: ImapSession, batch: readonly FetchedMessage[], answer: Answer): Promise<number> {
   const { view } = session.selected;
@@ -185,62 +147,13 @@ async function writeMessage(
     throw error;
   }
   // RFC 3501 section 6.4.5: flags that the command itself changed are told with it.
-  if (seen !== null && !items.some(({ kind }) => kind === 'FLAGS')) response.text += ` ${flagsAttribute(seen)}`;
+  if (seen !== null && !items.some(({ kind }) => kind === 'FLAGS'))
+    response.text += ` ${formatFetchFlags(seen.flags, seen.keywords, seen.isRecent)}`;
   await session.write(response.text + fetchEnd);
 }
 
 /** One message's answer: what is not written yet, and whether some of it was. */
 type Response = { text: string; isBegun: boolean };
-
-function attribute(
-  session: ImapSession,
-  message: FetchedMessage,
-  item: Exclude<FetchItem, BodyItem>,
-  seen: MessageFlags | null,
-): string {
-  switch (item.kind) {
-    case 'UID':
-      return `UID ${message.uid}`;
-    case 'FLAGS': {
-      const { flags = 0, keywords = [] } = message;
-      return flagsAttribute(seen ?? { flags, keywords, isRecent: session.selected.view.isRecent(message.uid) });
-    }
-    case 'INTERNALDATE':
-      return `INTERNALDATE ${formatDateTime(wanted(message.internalDate))}`;
-    case 'RFC822.SIZE':
-      return `RFC822.SIZE ${wanted(message.size)}`;
-    case 'ENVELOPE':
-      return `ENVELOPE ${wanted(message.envelope)}`;
-    case 'BODYSTRUCTURE':
-      return `BODYSTRUCTURE ${wanted(message.bodystructure)}`;
-    case 'BODY':
-      return `BODY ${bodyWithoutExtensions(wanted(message.bodystructure))}`;
-    default:
-      return unreachable(item);
-  }
-}
-
-function headerAttribute({ headerFields }: FetchedMessage, name: string): string {
-  const fields = wanted(headerFields);
-  return `${name} ${literalBegin(fields.length)}${fields}`;
-}
-
-/** Of messages without keywords: few, and asked for again and again. */
-const knownFlags = new Map<number, string>();
-const recentBit = 0x1_0000;
-
-function flagsAttribute({ flags, keywords, isRecent }: Pick<MessageFlags, 'flags' | 'keywords' | 'isRecent'>): string {
-  if (keywords.length > 0) return formatFetchFlags(flags, keywords, isRecent);
-  const key = isRecent ? flags | recentBit : flags;
-  const known = knownFlags.get(key) ?? formatFetchFlags(flags, keywords, isRecent);
-  knownFlags.set(key, known);
-  return known;
-}
-
-function wanted<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('what was wanted is not there');
-  return value;
-}
 
 async function writeBody(
   session: ImapSession,
@@ -248,6 +161,15 @@ async function writeBody(
   { message, item, name }: { readonly message: FetchedMessage; readonly item: BodyItem; readonly name: string },
 ): Promise<void> {
   const content = wanted(message.content);
+  const bytes = bytesAtHand(content, item);
+  if (bytes !== null) {
+    const length = bytes.reduce((sum, chunk) => sum + chunk.length, 0);
+    response.isBegun = true;
+    await session.write(`${response.text}${name} ${literalBegin(length)}`);
+    response.text = '';
+    for (const chunk of bytes) await session.write(chunk);
+    return;
+  }
   const spans = await spansOf(content, item);
   if (spans === null) {
     response.text += `${name} NIL`;

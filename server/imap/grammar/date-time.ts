@@ -42,10 +42,22 @@ export function dateTime(s: Scanner): Date {
   return new Date(start + ((Number(hour) * 60 + Number(minute) - zoneMinutes) * 60 + Number(second)) * 1000);
 }
 
+const twoDigits = Array.from({ length: 100 }, (_, value) => String(value).padStart(2, '0'));
+const daySeconds = 86_400;
+/** The last day, counted from 1970, and its text: messages that are told of together are mostly of few days. */
+let [knownDay, knownDate] = [Number.NaN, ''];
+
 /** In UTC, whole seconds, with the quotes; the year is within 0 to 9999. */
 export function formatDateTime(at: Date): string {
-  const two = (value: number, pad = '0') => String(value).padStart(2, pad);
+  const seconds = Math.floor(at.getTime() / 1000);
+  const day = Math.floor(seconds / daySeconds);
+  if (day !== knownDay) [knownDay, knownDate] = [day, formatDay(at)];
+  const second = seconds - day * daySeconds;
+  const [hour, minute] = [Math.floor(second / 3600), Math.floor(second / 60) % 60];
+  return `"${knownDate} ${twoDigits[hour]}:${twoDigits[minute]}:${twoDigits[second % 60]} +0000"`;
+}
+
+function formatDay(at: Date): string {
   const year = String(Math.min(Math.max(at.getUTCFullYear(), 0), 9999)).padStart(4, '0');
-  const time = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())}`;
-  return `"${two(at.getUTCDate(), ' ')}-${months[at.getUTCMonth()]}-${year} ${time} +0000"`;
+  return `${String(at.getUTCDate()).padStart(2, ' ')}-${months[at.getUTCMonth()]}-${year}`;
 }

@@ -120,6 +120,11 @@ export class MailboxView {
     return this.#recent;
   }
 
+  /** Whether the client knows such a message. */
+  has(uid: number): boolean {
+    return this.#presence.has(uid);
+  }
+
   /** 0: the client doesn't know such a message. */
   seqOf(uid: number): number {
     return this.#presence.seqOf(uid);
