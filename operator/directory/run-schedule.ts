@@ -16,8 +16,8 @@ const mostAPart = 500;
 /** After a part everything is compared when nothing has changed for so long, in ms… */
 const quietMs = 1_500;
 /** … and at the latest after so long; longer where comparing everything would be most of the work. */
-const longestUnconfirmedMs = 10_000;
-const comparisons = 20;
+const longestUnconfirmedMs = 30_000;
+const comparisons = 40;
 
 export class RunSchedule {
   readonly #clock: Pick<Clock, 'monotonicMs'>;

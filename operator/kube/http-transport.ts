@@ -44,7 +44,14 @@ export class HttpTransport {
       rejectUnauthorized: !access.skipsVerification,
     };
     const pool = (most: number): http.Agent => {
-      const options = { keepAlive: true, maxSockets: most, scheduling: 'lifo' as const, timeout: freeMs };
+      const options = {
+        keepAlive: true,
+        // The same as of those in use, or each request would set it twice.
+        keepAliveMsecs: tcpKeepAliveMs,
+        maxSockets: most,
+        scheduling: 'lifo' as const,
+        timeout: freeMs,
+      };
       return isTls ? new https.Agent({ ...options, ...tls }) : new http.Agent(options);
     };
     this.#requests = pool(connections);
