@@ -54,7 +54,7 @@ describe('kill -9 of the server under load', () => {
     folder = await mkdtemp(path.join(os.tmpdir(), 'postrider-chaos-'));
     postgres = await startEmbeddedPostgres({ directory: path.join(folder, 'pg'), logger: pino({ level: 'silent' }) });
     const upstreamSocket = path.join(new URL(postgres.url).searchParams.get('host') ?? '', '.s.PGSQL.5432');
-    gate = await PostgresGate.open({ upstreamSocket, watch: /\bstore_batch\s*\(/ });
+    gate = await PostgresGate.open({ upstreamSocket, watch: /\bstore_(?:batch|message)\s*\(/ });
     ports = await chosenPorts();
     service = await start();
   });
