@@ -13,7 +13,7 @@ import { int8Array } from './binary-array.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 
 const channel = 'postrider_change';
-const gapMs = 50;
+const gapMs = 20;
 /** Between two notifications, for all accounts together: what comes meanwhile goes in one. */
 const restMs = 10;
 /** After notifications that could not be sent. */
