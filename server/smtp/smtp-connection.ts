@@ -194,7 +194,8 @@ export class SmtpConnection extends SMTPConnection {
   #sendPlain(code: number, text: string, context?: string | false): boolean {
     const socket = this._socket;
     if (code >= 400 || code === 334 || text === '' || this._upgrading || !printable.test(text)) return false;
-    if (socket.destroyed || socket.readyState !== 'open') return false;
+    // Also to a client that has ended its side and waits for the answer.
+    if (!socket.writable) return false;
     const status = this._getEnhancedStatusCode(code, context);
     const line = `${code} ${status === '' ? '' : `${status} `}${text}\r\n`;
     if (this.#held !== socket) socket.write(line, 'latin1');

@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
+import type { MailStore } from '#server/mail/ports.ts';
 import { authPlain, openBench, type Bench, type BenchOverrides, type SmtpClient } from './smtp-bench.ts';
 
 let bench: Bench;
@@ -257,7 +259,18 @@ test('a client that sends more commands than it reads replies is waited for, and
 });
 
 test('a client that ends its side right behind its message still hears that it is stored', async () => {
-  using client = await open();
+  // Longer than it takes to hear of the end.
+  const late = (store: Bench['store']): MailStore =>
+    new Proxy<MailStore>(store, {
+      get: (target, name: keyof MailStore) =>
+        name !== 'deliver'
+          ? (target[name] as unknown)
+          : async (...of: Parameters<MailStore['deliver']>) => {
+              await sleep(200);
+              return target.deliver(...of);
+            },
+    });
+  using client = await open({ store: late });
   await client.begin('alice@home.test');
   await client.say('DATA');
   client.socket.end(`${message}.\r\n`);
