@@ -20,6 +20,8 @@ const bytesBeside = 500;
 
 type Place = {
   readonly held: HeldPages | null;
+  /** Whether the same server may still be asked for the rest. */
+  readonly isCurrent: () => boolean;
   /** Instead of what was held. The pages' columns are copied. */
   readonly keep: (held: HeldPages | null) => void;
 };
@@ -42,6 +44,7 @@ export class FlagPages {
     const asked = this.#readIn;
     return {
       held: this.#held.get(key) ?? null,
+      isCurrent: () => asked === this.#generation(),
       keep: (held) => {
         this.#dropLost();
         this.#remove(key);

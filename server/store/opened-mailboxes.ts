@@ -9,6 +9,8 @@ const bytesBeside = 1_000;
 
 type Place = {
   readonly known: OpenedMailbox | null;
+  /** Whether the same server may still be asked for the rest. */
+  readonly isCurrent: () => boolean;
   /** As it was found after this place was asked for; null: there is none. */
   readonly keep: (opened: OpenedMailbox | null) => void;
 };
@@ -31,6 +33,7 @@ export class OpenedMailboxes {
     const asked = this.#readIn;
     return {
       known: this.#opened.get(key) ?? null,
+      isCurrent: () => asked === this.#generation(),
       keep: (opened) => {
         this.#dropLost();
         this.#remove(key);
@@ -64,6 +67,6 @@ export class OpenedMailboxes {
   }
 }
 
-function bytesOf({ presence }: OpenedMailbox): number {
-  return presence.bytes + bytesBeside;
+function bytesOf({ mailbox, presence }: OpenedMailbox): number {
+  return mailbox.keywords.reduce((sum, { length }) => sum + length, presence.bytes + bytesBeside);
 }

@@ -38,10 +38,11 @@ export async function* fetchFlags(
   uids: UidSet,
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
   const ranges = pagesOf(uids);
-  const { held, keep } = remembered.of(place);
+  const { held, keep, isCurrent } = remembered.of(place);
   const isKept = !isFew(ranges);
   const current = isKept && held && isWithin(ranges, held.within) ? await readAgain(db, place, held) : null;
-  if (current) {
+  // What is remembered and what was read since must be of one server.
+  if (current && isCurrent()) {
     keep(current.held);
     const pages = [...current.held.pages.values()].toSorted((a, b) => a.page - b.page);
     for (const page of pages) {

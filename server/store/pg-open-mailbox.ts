@@ -21,9 +21,9 @@ export async function openMailbox(
   { accountId, name }: { readonly accountId: AccountId; readonly name: string },
 ): Promise<OpenedMailbox | null> {
   const place = remembered.placeOf(accountId, name);
-  const known = place.known;
-  const opened =
-    (known && (await readAgain(db, { accountId, name, known }))) ?? (await readWhole(db, { accountId, name }));
+  const again = place.known && (await readAgain(db, { accountId, name, known: place.known }));
+  // What is remembered and what was read since must be of one server.
+  const opened = (place.isCurrent() ? again : null) ?? (await readWhole(db, { accountId, name }));
   place.keep(opened);
   return opened;
 }

@@ -75,7 +75,11 @@ export class RecipientReader implements AsyncDisposable {
 
   /** As `read`, or what was found a moment ago. */
   async readReady(address: MailAddress): Promise<RecipientFacts> {
-    return this.#keptOf(keyOf(address), this.#keepMs) ?? this.read(address);
+    const key = keyOf(address);
+    const kept = this.#keptOf(key, this.#keepMs);
+    // What was read ahead for this would be old when somebody else comes.
+    if (kept !== null) this.#ahead.delete(key);
+    return kept ?? this.read(address);
   }
 
   #keptOf(key: string, ms: number): RecipientFacts | null {

@@ -9,7 +9,15 @@ import type { AccountId } from '#shared/base/ids.ts';
 import type { PostgresDatabase } from '#shared/db/client.ts';
 import { mailErrorOf } from './pg-fault.ts';
 import { buildSegment } from './pg-search-builder.ts';
-import { claim, findWaiting, joinedWidth, release, worthwhile, worthwhileAtRest } from './pg-search-queue.ts';
+import {
+  claim,
+  findWaiting,
+  joinedWidth,
+  leaseSeconds,
+  release,
+  worthwhile,
+  worthwhileAtRest,
+} from './pg-search-queue.ts';
 import { addSegment, joinSmallSegments } from './pg-search-segments.ts';
 import { KnownColumns } from './search-columns.ts';
 import type { StoreMetrics } from './store-metrics.ts';
@@ -32,6 +40,8 @@ const accountsAtOnce = 2;
 /** Mail waits so long at most for the process to be less busy than this; from then on the work takes a third of the time. */
 const maxPutOffMs = 10_000;
 const restAfterWork = 3 * accountsAtOnce - 1;
+/** The account's lease has to outlast it, with the work before and behind. */
+const longestRestMs = (leaseSeconds * 1000) / 3;
 const busyShare = 0.75;
 const busyPauseMs = 25;
 /** So long what was found out about the process holds: a look takes time, and accounts with little mail are many. */
@@ -105,7 +115,7 @@ export class SearchIndexer implements AsyncDisposable {
         from = built.to;
         hasMore = built.hasMore;
         if (hasMore && since + maxPutOffMs < startedAt)
-          await this.#pause(restAfterWork * (performance.now() - startedAt));
+          await this.#pause(Math.min(longestRestMs, restAfterWork * (performance.now() - startedAt)));
       }
       if (isOurs && isLeased && narrow > 1) await joinSmallSegments(db, accountId);
       return isOurs;
