@@ -42,7 +42,9 @@ const elector: LeaderElector = new LeaderElector({
   async onLead({ stop }) {
     say('leading');
     while (!stop.aborted) {
-      if (elector.isLeader) say(`write ${Date.now()}`);
+      // Before it is asked: frozen in between, it may write what it had decided.
+      const at = Date.now();
+      if (elector.isLeader) say(`write ${at}`);
       await delay(20, undefined, { signal: stop }).catch(() => undefined);
     }
   },
