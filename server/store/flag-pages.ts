@@ -1,6 +1,6 @@
-/** Pages that a process has read last, as of a moment: whether they changed since, the database says. */
-import type { AccountId, MailboxId } from '#shared/base/ids.ts';
+/** Pages that a process has read last, as of a moment. */
 import type { MailboxPage } from '#server/mail/mailbox-page.ts';
+import { Remembered } from './remembered.ts';
 
 export type PageRanges = readonly (readonly [first: number, last: number])[];
 
@@ -13,70 +13,22 @@ export type HeldPages = {
   readonly pages: ReadonlyMap<number, MailboxPage>;
 };
 
+/** By account and mailbox. */
+export type FlagPages = Remembered<HeldPages>;
+
 /** Of a million messages. */
 const maxBytes = 8_000_000;
 /** What a page takes beside its columns. */
 const bytesBeside = 500;
 
-type Place = {
-  readonly held: HeldPages | null;
-  /** Whether the same server may still be asked for the rest. */
-  readonly isCurrent: () => boolean;
-  /** Instead of what was held. The pages' columns are copied. */
-  readonly keep: (held: HeldPages | null) => void;
-};
+export function rememberFlagPages(generation: () => number): FlagPages {
+  return new Remembered({ generation, maxBytes, bytesOf: bytesOfHeld });
+}
 
-export class FlagPages {
-  readonly #held = new Map<string, HeldPages & { readonly bytes: number }>();
-  readonly #generation: () => number;
-  #readIn: number;
-  #bytes = 0;
-
-  /** `generation`: of the database's connections. Whoever answers the next may never have had what these have read. */
-  constructor(generation: () => number) {
-    this.#generation = generation;
-    this.#readIn = generation();
-  }
-
-  of({ accountId, mailboxId }: { readonly accountId: AccountId; readonly mailboxId: MailboxId }): Place {
-    const key = `${accountId} ${mailboxId}`;
-    this.#dropLost();
-    const asked = this.#readIn;
-    return {
-      held: this.#held.get(key) ?? null,
-      isCurrent: () => asked === this.#generation(),
-      keep: (held) => {
-        this.#dropLost();
-        this.#remove(key);
-        if (held !== null && asked === this.#readIn) this.#add(key, held);
-      },
-    };
-  }
-
-  #add(key: string, held: HeldPages): void {
-    let bytes = bytesBeside * (1 + held.within.length);
-    for (const page of held.pages.values()) bytes += bytesBeside + bytesOf(page);
-    if (bytes > maxBytes) return;
-    this.#held.set(key, { ...held, bytes });
-    this.#bytes += bytes;
-    for (const oldest of this.#held.keys()) {
-      if (this.#bytes <= maxBytes) break;
-      this.#remove(oldest);
-    }
-  }
-
-  #remove(key: string): void {
-    this.#bytes -= this.#held.get(key)?.bytes ?? 0;
-    this.#held.delete(key);
-  }
-
-  #dropLost(): void {
-    const generation = this.#generation();
-    if (generation === this.#readIn) return;
-    this.#readIn = generation;
-    this.#held.clear();
-    this.#bytes = 0;
-  }
+function bytesOfHeld({ within, pages }: HeldPages): number {
+  let bytes = bytesBeside * (1 + within.length);
+  for (const page of pages.values()) bytes += bytesBeside + bytesOf(page);
+  return bytes;
 }
 
 function bytesOf({ present, flags, modSeqs, keywords }: MailboxPage): number {

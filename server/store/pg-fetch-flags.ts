@@ -38,7 +38,7 @@ export async function* fetchFlags(
   uids: UidSet,
 ): AsyncGenerator<readonly FetchedMessage[], void, void> {
   const ranges = pagesOf(uids);
-  const { held, keep, isCurrent } = remembered.of(place);
+  const { known: held, keep, isCurrent } = remembered.of(`${place.accountId} ${place.mailboxId}`);
   const isKept = !isFew(ranges);
   const current = isKept && held && isWithin(ranges, held.within) ? await readAgain(db, place, held) : null;
   // What is remembered and what was read since must be of one server.

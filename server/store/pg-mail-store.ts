@@ -30,8 +30,8 @@ import type {
 import type { SearchQuery } from '#server/mail/query.ts';
 import { uidSetOf, type UidSet } from '#server/mail/uid-set.ts';
 import { AccountTurns } from './account-turns.ts';
-import { FlagPages } from './flag-pages.ts';
-import { OpenedMailboxes } from './opened-mailboxes.ts';
+import { rememberFlagPages, type FlagPages } from './flag-pages.ts';
+import { rememberMailboxes, type OpenedMailboxes } from './opened-mailboxes.ts';
 import type { BatchItem, Stored } from './pg-batch.ts';
 import { uploadBlob } from './pg-blobs.ts';
 import { changeAccount, type Decision, type LockedAccount } from './pg-change.ts';
@@ -79,8 +79,8 @@ export class PgMailStore implements MailStore, AsyncDisposable {
     this.#tell = tell;
     this.#metrics = metrics ?? null;
     this.#recentPages = new RecentPages(database.generation);
-    this.#openedMailboxes = new OpenedMailboxes(database.generation);
-    this.#flagPages = new FlagPages(database.generation);
+    this.#openedMailboxes = rememberMailboxes(database.generation);
+    this.#flagPages = rememberFlagPages(database.generation);
     this.#lane = new DeliveryLane(database, this.#metrics);
   }
 

@@ -20,7 +20,7 @@ export async function openMailbox(
   remembered: OpenedMailboxes,
   { accountId, name }: { readonly accountId: AccountId; readonly name: string },
 ): Promise<OpenedMailbox | null> {
-  const place = remembered.placeOf(accountId, name);
+  const place = remembered.of(`${accountId} ${name}`);
   const again = place.known && (await readAgain(db, { accountId, name, known: place.known }));
   // What is remembered and what was read since must be of one server.
   const opened = (place.isCurrent() ? again : null) ?? (await readWhole(db, { accountId, name }));
