@@ -136,6 +136,8 @@ export class Written {
   }
 }
 
-function keyOf({ do: action, uid }: Action): string {
-  return `${action} ${uid ?? ''}`;
+/** Whoever edits a Mailbox twice asks for two things. */
+function keyOf(action: Action): string {
+  const wish = action.do === 'put-account' ? action.account.specHash : '';
+  return `${action.do} ${action.uid ?? ''} ${wish}`;
 }
