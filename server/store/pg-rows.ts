@@ -57,7 +57,7 @@ export const pageColumns = sql.raw(
 
 /**
  * A mailbox and its pages changed after `since`, of one moment (one statement, so one snapshot); null: it is gone.
- * Where nothing changed no page is looked at.
+ * Where nothing changed no page is looked at: behind OFFSET 0 that is found out once, not for each.
  */
 export async function readMailboxState(
   db: Kysely<Database>,
@@ -68,8 +68,10 @@ export async function readMailboxState(
   type Row = Selectable<Database['mailbox']> & { [Column in keyof PageColumns]: PageColumns[Column] | null };
   const { rows } = await sql<Row>`/*read-state*/
     select ${mailboxColumns}, ${pageColumns}
-    from mailbox m left join mailbox_page p
-      on p.account_id = m.account_id and p.mailbox_id = m.id and p.max_modseq > ${since} and m.highest_modseq > ${since}
+    from mailbox m left join lateral (
+      select * from mailbox_page o
+      where o.account_id = m.account_id and o.mailbox_id = m.id and o.max_modseq > ${since} and m.highest_modseq > ${since}
+      offset 0) p on true
     where m.account_id = ${accountId} and m.id = ${mailboxId}
     order by p.page`.execute(db);
   const [first] = rows;
